@@ -1,0 +1,1 @@
+//! Portcullis: a transparent encrypting storage proxy. The crate's map, in reading order.

@@ -1,0 +1,3 @@
+//! The commands: arguments in, exit status out. No logic.
+
+fn main() {}
