@@ -1,1 +1,3 @@
 //! Portcullis: a transparent encrypting storage proxy. The crate's map, in reading order.
+
+pub mod seal;
