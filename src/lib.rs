@@ -1,3 +1,4 @@
 //! Portcullis: a transparent encrypting storage proxy. The crate's map, in reading order.
 
 pub mod seal;
+pub mod telemetry;

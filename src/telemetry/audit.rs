@@ -1,0 +1,107 @@
+//! Audit events: every decision about a customer's key, and every object refused as tampered, on the log target
+//! `portcullis::audit`. Fields only; the request's id comes from the surrounding span. Never a key, a token or a signature.
+
+use std::fmt::Display;
+
+/// A decision worth keeping.
+pub enum Event<'a> {
+    /// A proof began a lease.
+    LeaseGranted { tenant: &'a str, version: &'a dyn Display },
+    /// A proof moved a lease's end.
+    LeaseRenewed { tenant: &'a str, version: &'a dyn Display },
+    /// A lease ended: unused, refused, or nobody answered in time.
+    LeaseEnded {
+        tenant: &'a str,
+        version: &'a dyn Display,
+        reason: &'static str,
+    },
+    /// The vault or Entra said no.
+    Refused {
+        tenant: &'a str,
+        version: &'a dyn Display,
+        reason: &'static str,
+        was_live: bool,
+    },
+    /// A yes that was asked for before a no was heard.
+    LateYesIgnored { tenant: &'a str, version: &'a dyn Display },
+    /// A DEK was made, wrapped, proved and recorded.
+    DekMade {
+        tenant: &'a str,
+        version: &'a dyn Display,
+        dek: &'a dyn Display,
+    },
+    /// New objects are sealed under a newer CMK version from now on.
+    Rotated { tenant: &'a str, version: &'a dyn Display },
+    /// A request was refused because of the tenant's key.
+    RequestRefused {
+        tenant: &'a str,
+        operation: &'static str,
+        reason: &'static str,
+    },
+    /// A running download or upload was cut.
+    StreamCut {
+        tenant: &'a str,
+        operation: &'static str,
+        reason: &'static str,
+    },
+    /// An object is not what was sealed.
+    Tampered {
+        tenant: &'a str,
+        container: &'a str,
+        name: &'a str,
+        what: &'a dyn Display,
+    },
+}
+
+/// Writes an event down.
+pub fn record(event: &Event<'_>) {
+    macro_rules! audit {
+        ($name:literal, $tenant:expr $(, $($field:tt)*)?) => {
+            tracing::info!(target: "portcullis::audit", event = $name, tenant = $tenant $(, $($field)*)?)
+        };
+    }
+    match event {
+        Event::LeaseGranted { tenant, version } => audit!("lease_granted", tenant, version = %version),
+        Event::LeaseRenewed { tenant, version } => audit!("lease_renewed", tenant, version = %version),
+        Event::LeaseEnded {
+            tenant,
+            version,
+            reason,
+        } => {
+            audit!("lease_ended", tenant, version = %version, reason = reason);
+        }
+        Event::Refused {
+            tenant,
+            version,
+            reason,
+            was_live,
+        } => {
+            audit!("key_refused", tenant, version = %version, reason = reason, was_live = was_live);
+        }
+        Event::LateYesIgnored { tenant, version } => audit!("late_yes_ignored", tenant, version = %version),
+        Event::DekMade { tenant, version, dek } => audit!("dek_made", tenant, version = %version, dek = %dek),
+        Event::Rotated { tenant, version } => audit!("rotated", tenant, version = %version),
+        Event::RequestRefused {
+            tenant,
+            operation,
+            reason,
+        } => {
+            audit!("request_refused", tenant, operation = operation, reason = reason);
+        }
+        Event::StreamCut {
+            tenant,
+            operation,
+            reason,
+        } => {
+            audit!("stream_cut", tenant, operation = operation, reason = reason);
+        }
+        Event::Tampered {
+            tenant,
+            container,
+            name,
+            what,
+        } => {
+            audit!("object_tampered", tenant, container = container, name = name, what = %what);
+        }
+    }
+}
