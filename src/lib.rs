@@ -1,4 +1,5 @@
 //! Portcullis: a transparent encrypting storage proxy. The crate's map, in reading order.
 
+pub mod keys;
 pub mod seal;
 pub mod telemetry;

@@ -1,0 +1,112 @@
+//! The second clock: the application behind the tokens.
+
+use super::world::{BOUND, IDENTITY, TENANT, World, pass, seconds, throttled};
+use crate::keys::refusal::{Blocked, Revoked, Service};
+
+#[tokio::test(start_paused = true)]
+async fn tokens_are_exchanged_afresh_in_the_background() {
+    let world = World::new();
+    let gate = world.gate();
+    let lease = gate.to_write(TENANT).await.unwrap();
+    world.vault.set().entra_takes = seconds(30);
+    for _ in 0..3600 {
+        pass(seconds(1)).await;
+        let before = world.clock.now();
+        gate.to_write(TENANT).await.unwrap();
+        assert_eq!(world.clock.now(), before);
+    }
+    assert!(lease.check().is_ok());
+    let exchanges = world.vault.set().exchanges;
+    assert!((14..=19).contains(&exchanges), "{exchanges} in an hour");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttling_entra_is_obeyed_and_shuts_nobody_out() {
+    let world = World::new();
+    let gate = world.gate();
+    let lease = gate.to_write(TENANT).await.unwrap();
+    pass(seconds(180)).await;
+    world.vault.set().entra = Some(throttled(Some(60), Service::Entra));
+    pass(seconds(360)).await;
+    assert!(lease.check().is_ok());
+    let exchanges = world.vault.set().exchanges;
+    assert!(exchanges <= 7, "{exchanges} exchanges, one a minute and no more");
+    world.vault.set().entra = None;
+    pass(seconds(600)).await;
+    assert!(lease.check().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_application_is_noticed_within_the_bound() {
+    let world = World::new();
+    let gate = world.gate();
+    let lease = gate.to_write(TENANT).await.unwrap();
+    pass(seconds(60)).await;
+    world.vault.set().entra = Some(Revoked::AppNotInstalled.into());
+    let removed = world.clock.now();
+    lease.over().cancelled().await;
+    let took = world.clock.now().since(removed);
+    assert!(took <= IDENTITY / 3 + BOUND / 3 + seconds(1), "{took:?}");
+    assert_eq!(lease.check(), Err(Revoked::AppNotInstalled.into()));
+    world.vault.set().entra = None;
+    pass(seconds(30)).await;
+    assert!(gate.to_write(TENANT).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn entras_silence_closes_at_the_identitys_bound_with_its_reason() {
+    let world = World::new();
+    let gate = world.gate();
+    let exchanged = world.clock.now();
+    let lease = gate.to_write(TENANT).await.unwrap();
+    let silence = throttled(None, Service::Entra);
+    world.vault.set().entra = Some(silence);
+    let asked = world.vault.unwraps();
+    lease.over().cancelled().await;
+    assert_eq!(world.clock.now().since(exchanged).as_secs(), IDENTITY.as_secs());
+    let calls = world.vault.unwraps() - asked;
+    assert!(
+        calls <= 600 / 8 + 10,
+        "{calls} calls: an end brought near is no reason for more"
+    );
+    assert_eq!(gate.to_write(TENANT).await.err(), Some(silence));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_no_of_entra_ends_every_lease_of_the_tenant_at_once() {
+    let world = World::new();
+    let gate = world.gate();
+    let old = gate.to_write(TENANT).await.unwrap();
+    world.vault.set().versions.push(super::world::key(2));
+    for _ in 0..70 {
+        pass(seconds(1)).await;
+        gate.to_write(TENANT).await.unwrap();
+    }
+    let new = gate.to_write(TENANT).await.unwrap();
+    assert_ne!(old.version(), new.version());
+    world.vault.set().entra = Some(Revoked::AppDisabled.into());
+    old.over().cancelled().await;
+    let noticed = world.clock.now();
+    new.over().cancelled().await;
+    assert_eq!(world.clock.now(), noticed);
+    let exchanges = world.vault.set().exchanges;
+    for _ in 0..600 {
+        pass(seconds(1)).await;
+        assert_eq!(gate.to_write(TENANT).await.err(), Some(Revoked::AppDisabled.into()));
+    }
+    assert!(world.vault.set().exchanges - exchanges <= 27, "Entra is not stormed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_the_vault_does_not_take_is_replaced() {
+    let world = World::new();
+    let gate = world.gate();
+    let lease = gate.to_write(TENANT).await.unwrap();
+    pass(seconds(60)).await;
+    let exchanges = world.vault.set().exchanges;
+    let no_token = Blocked::TokenRefused.into();
+    world.vault.set().next.push_back((seconds(0), Err(no_token)));
+    pass(seconds(30)).await;
+    assert!(lease.check().is_ok());
+    assert_eq!(world.vault.set().exchanges, exchanges + 1);
+}

@@ -1,0 +1,8 @@
+//! What the lease promises, told one behaviour a test, under virtual time.
+
+mod cold;
+mod identity;
+mod refusals;
+mod rotation;
+mod warm;
+mod world;

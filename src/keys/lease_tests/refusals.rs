@@ -1,0 +1,80 @@
+//! What a no does, what a yes that comes too late does not, and how access comes back.
+
+use super::world::{BOUND, TENANT, World, pass, seconds, silent};
+use crate::keys::OpenError;
+use crate::keys::refusal::{Refusal, Revoked};
+
+#[tokio::test(start_paused = true)]
+async fn a_yes_asked_for_before_a_no_was_heard_counts_for_nothing() {
+    let world = World::new();
+    let gate = world.gate();
+    let lease = gate.to_write(TENANT).await.unwrap();
+    // At two hundred seconds a token is exchanged in the background: Entra's no arrives while a renewal is on its way.
+    pass(seconds(195)).await;
+    world.vault.set().takes = seconds(9);
+    world.vault.set().entra = Some(Revoked::AppDisabled.into());
+    let asked = world.vault.unwraps();
+    lease.over().cancelled().await;
+    assert_eq!(lease.check(), Err(Revoked::AppDisabled.into()));
+    pass(seconds(60)).await;
+    assert!(world.vault.unwraps() > asked, "a yes came after it");
+    assert_eq!(gate.to_write(TENANT).await.err(), Some(Revoked::AppDisabled.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn access_given_back_is_noticed_without_a_restart() {
+    let world = World::new();
+    let gate = world.gate();
+    let dek = gate.to_write(TENANT).await.unwrap().named();
+    let record = world.record(dek);
+    for revoked_for in [1, 3, 10, 60, 600] {
+        world.vault.set().unwrap = Some(Revoked::RoleMissing.into());
+        pass(BOUND).await;
+        let asked = world.vault.unwraps();
+        for _ in 0..revoked_for {
+            let no = Refusal::from(Revoked::RoleMissing);
+            assert_eq!(gate.to_write(TENANT).await.err(), Some(no));
+            let opened = gate.to_open(TENANT, dek, &record.envelope).await;
+            assert_eq!(opened.err(), Some(OpenError::Refused(no)));
+            pass(seconds(1)).await;
+        }
+        let calls = world.vault.unwraps() - asked;
+        assert!(calls <= 7 + revoked_for / 30, "{calls} calls in {revoked_for} s");
+        world.vault.set().unwrap = None;
+        let restored = world.clock.now();
+        while gate.to_write(TENANT).await.is_err() {
+            pass(seconds(1) / 4).await;
+        }
+        assert!(world.clock.now().since(restored) <= seconds(31));
+        assert!(gate.to_open(TENANT, dek, &record.envelope).await.is_ok());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_answer_after_a_silence_ends_it() {
+    let world = World::new();
+    let gate = world.gate();
+    gate.to_write(TENANT).await.unwrap();
+    world.vault.set().unwrap = Some(silent());
+    for _ in 0..300 {
+        pass(seconds(1)).await;
+        let _ = gate.to_write(TENANT).await;
+    }
+    assert_eq!(gate.to_write(TENANT).await.err(), Some(silent()));
+    world.vault.set().unwrap = None;
+    pass(BOUND / 4).await;
+    assert!(gate.to_write(TENANT).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silence_does_not_hide_a_no() {
+    let world = World::new();
+    let gate = world.gate();
+    let lease = gate.to_write(TENANT).await.unwrap();
+    world.vault.set().unwrap = Some(silent());
+    pass(seconds(15)).await;
+    assert!(lease.check().is_ok());
+    world.vault.set().unwrap = Some(Revoked::KeyNotFound.into());
+    lease.over().cancelled().await;
+    assert_eq!(lease.check(), Err(Revoked::KeyNotFound.into()));
+}

@@ -1,0 +1,402 @@
+//! One tenant's keys: which DEK to seal with, and the lease for any envelope that names this tenant's CMK.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::keys::deks::{NoDek, SharedDeks};
+use crate::keys::lease::Lease;
+use crate::keys::refusal::{Refusal, Revoked, Unavailable};
+use crate::keys::service::{Epoch, KeyState, KeyVault, Keyring};
+use crate::keys::session::Sessions;
+use crate::keys::version::Version;
+use crate::keys::{Bounds, NotOurs, OpenError};
+use crate::seal::{CmkRef, DekId, Envelope, KeyVersion, OriginSecrets};
+use crate::telemetry::audit::{self, Event};
+use crate::telemetry::clock::{Clock, Moment};
+
+/// How often the vault is asked which version is the newest, while the tenant writes.
+const LOOK_FOR_ROTATION: Duration = Duration::from_secs(60);
+
+/// After a search for a DEK to write with that failed, the next one waits this long, doubling up to [`Bounds::ask_again`].
+const SEARCH_AGAIN_FIRST: Duration = Duration::from_secs(1);
+
+/// How many of a key's versions are tried, the newest first, before the tenant is refused.
+const VERSIONS_TRIED: usize = 3;
+
+/// What a tenant's keys are made of.
+pub struct TenantKey {
+    /// The tenant's name, as it stands in derivations and in the keyring.
+    pub tenant: Arc<str>,
+    /// Which CMK its envelopes must name.
+    pub cmk: CmkRef,
+    /// How the vault is reached.
+    pub vault: Box<dyn KeyVault>,
+}
+
+pub(super) struct TenantKeys {
+    name: Arc<str>,
+    cmk: CmkRef,
+    clock: Clock,
+    bounds: Bounds,
+    origin: Arc<OriginSecrets>,
+    deks: SharedDeks,
+    sessions: Arc<Sessions>,
+    versions: Mutex<BTreeMap<KeyVersion, Arc<Version>>>,
+    writing: Mutex<Option<Writing>>,
+    /// One search for the DEK to write with, however many requests wait for it.
+    choosing: Arc<tokio::sync::Mutex<()>>,
+    looking: AtomicBool,
+    refused: Mutex<Option<Refused>>,
+}
+
+/// The DEK to seal with.
+#[derive(Clone)]
+struct Writing {
+    version: Arc<Version>,
+    dek: DekId,
+    envelope: Arc<Envelope>,
+    epoch: Epoch,
+    key: KeyState,
+    /// Found in the keyring; what was made here may have lost a race to a smaller one, which shows at the next look.
+    settled: bool,
+    looked: Moment,
+}
+
+/// A search that failed. It answers for the next ones until the pause is over, so that a crowd of requests does not become
+/// a crowd of calls; no longer than the version whose refusal it was does so itself.
+struct Refused {
+    heard: Moment,
+    refusal: Refusal,
+    step: Duration,
+    pause: Duration,
+    by: Option<Arc<Version>>,
+}
+
+impl TenantKeys {
+    pub(super) fn new(
+        key: TenantKey,
+        origin: Arc<OriginSecrets>,
+        keyring: Arc<dyn Keyring>,
+        clock: Clock,
+        bounds: Bounds,
+    ) -> Arc<Self> {
+        let sessions = Sessions::new(key.vault, clock.clone(), bounds);
+        Arc::new(Self {
+            name: Arc::clone(&key.tenant),
+            cmk: key.cmk,
+            deks: SharedDeks {
+                tenant: key.tenant,
+                cmk: key.cmk,
+                clock: clock.clone(),
+                origin: Arc::clone(&origin),
+                keyring,
+                sessions: Arc::clone(&sessions),
+                unrecorded: Mutex::default(),
+            },
+            sessions,
+            clock,
+            bounds,
+            origin,
+            versions: Mutex::default(),
+            writing: Mutex::default(),
+            choosing: Arc::default(),
+            looking: AtomicBool::new(false),
+            refused: Mutex::default(),
+        })
+    }
+
+    /// A lease to seal with.
+    pub(super) async fn to_write(self: &Arc<Self>) -> Result<Lease, Refusal> {
+        let (lease, writing) = self.lease_written_with().await?;
+        let now = self.clock.now();
+        let Err(no) = writing.key.sealable(now) else {
+            return Ok(lease);
+        };
+        // The customer may have rotated the key, or moved its dates, since the vault was last asked about it.
+        drop(lease);
+        if writing.key.sealable(writing.looked).is_ok() || now.since(writing.looked) >= self.bounds.ask_again {
+            self.look_now(&writing).await;
+        }
+        let (lease, writing) = self.lease_written_with().await?;
+        match writing.key.sealable(self.clock.now()) {
+            Ok(()) => Ok(lease),
+            Err(_) => Err(no.into()),
+        }
+    }
+
+    /// The permission for what has no key version of its own (LIST, DELETE).
+    pub(super) async fn to_operate(self: &Arc<Self>) -> Result<Lease, Refusal> {
+        self.lease_written_with().await.map(|(lease, _)| lease)
+    }
+
+    /// A lease on the DEK that sealed an object, by the object's own envelope.
+    pub(super) async fn to_open(self: &Arc<Self>, dek: DekId, envelope: &Envelope) -> Result<Lease, OpenError> {
+        self.origin
+            .verify(&self.name, dek, envelope)
+            .map_err(|_| OpenError::NotOurs(NotOurs::Origin))?;
+        if envelope.cmk() != self.cmk {
+            return Err(OpenError::NotOurs(NotOurs::Cmk));
+        }
+        let version = self.version(envelope.version());
+        version
+            .lease(dek, &Arc::new(envelope.clone()))
+            .await
+            .map_err(|refusal| match refusal {
+                Refusal::BadEnvelope => OpenError::NotOurs(NotOurs::Envelope),
+                refusal => OpenError::Refused(refusal),
+            })
+    }
+
+    /// A lease on a DEK that is in memory already.
+    pub(super) fn warm(&self, dek: DekId) -> Option<Lease> {
+        let versions: Vec<_> = self.versions().values().map(Arc::clone).collect();
+        versions.iter().find_map(|version| version.warm(dek))
+    }
+
+    /// A lease on the DEK last written with, and what is known of its key; one is chosen if there is none.
+    async fn lease_written_with(self: &Arc<Self>) -> Result<(Lease, Writing), Refusal> {
+        if let Some(warm) = self.warm_written_with() {
+            return Ok(warm);
+        }
+        self.recently_refused()?;
+        let one = Arc::clone(&self.choosing).lock_owned().await;
+        // Whoever chose before may have brought the answer, whichever it was.
+        if let Some(warm) = self.warm_written_with() {
+            return Ok(warm);
+        }
+        self.recently_refused()?;
+        // In a task of its own: a client that goes away must not take the others' answer with it.
+        let this = Arc::clone(self);
+        let search = tokio::spawn(async move {
+            let _one = one;
+            let chosen = this.choose().await;
+            this.note(chosen)
+        });
+        search.await.unwrap_or(Err(Unavailable::Lapsed.into()))
+    }
+
+    fn warm_written_with(self: &Arc<Self>) -> Option<(Lease, Writing)> {
+        let writing = self.writing().clone()?;
+        let lease = writing.version.warm(writing.dek)?;
+        let now = self.clock.now();
+        if now.since(writing.looked) > LOOK_FOR_ROTATION || writing.epoch != Epoch::of(now) {
+            self.look_for_rotation();
+        }
+        Some((lease, writing))
+    }
+
+    /// Finds the DEK to write with: the one used before if its version still opens it, else one of the newest version that
+    /// works. The customer may have rotated the key and disabled the old version at once, or disabled the newest.
+    async fn choose(self: &Arc<Self>) -> Result<(Lease, Writing), NoDek> {
+        let mut first_no = None;
+        let mut tried = Vec::new();
+        let before = self.writing().clone();
+        if let Some(before) = before {
+            match before.version.lease(before.dek, &before.envelope).await {
+                Ok(lease) => return Ok((lease, before)),
+                Err(refusal) => {
+                    tried.push(before.version.id);
+                    first_no = Some(another_version_may_do(refusal, before.version)?);
+                }
+            }
+        }
+        let mut candidates = self.newest(&tried).await;
+        while tried.len() < VERSIONS_TRIED {
+            let key = match candidates {
+                Ok(Some(key)) => key,
+                Ok(None) => break,
+                Err(failed) => return Err(first_no.unwrap_or(failed)),
+            };
+            match self.write_with(key).await {
+                Err(NoDek::Version(refusal, version)) => {
+                    let no = another_version_may_do(refusal, version)?;
+                    first_no.get_or_insert(no);
+                }
+                chosen => return chosen,
+            }
+            tried.push(key.version);
+            candidates = self.newest(&tried).await;
+        }
+        Err(first_no.unwrap_or(NoDek::Asked(Revoked::KeyDisabled.into())))
+    }
+
+    /// The newest version that is enabled and has begun, save those that have been tried.
+    async fn newest(&self, tried: &[KeyVersion]) -> Result<Option<KeyState>, NoDek> {
+        let (session, _) = self.sessions.current().await.map_err(NoDek::Session)?;
+        let now = self.clock.now();
+        let fit = |key: &KeyState| {
+            key.enabled && key.not_before.is_none_or(|start| now.wall >= start) && !tried.contains(&key.version)
+        };
+        let current = session.current().await.map_err(NoDek::Asked)?;
+        if fit(&current) {
+            return Ok(Some(current));
+        }
+        let versions = session.versions().await.map_err(NoDek::Asked)?;
+        let enabled = |key: &&KeyState| key.enabled && !tried.contains(&key.version);
+        let newest = versions.iter().find(|key| fit(key)).or(versions.iter().find(enabled));
+        Ok(newest.copied())
+    }
+
+    /// Adopts the epoch's DEK of this version from the keyring, or makes one. Under a key that may seal nothing new none is
+    /// made, and an older one serves to prove that the customer has not revoked it.
+    async fn write_with(self: &Arc<Self>, key: KeyState) -> Result<(Lease, Writing), NoDek> {
+        let looked = self.clock.now();
+        let epoch = Epoch::of(looked);
+        let version = self.version(key.version);
+        // The vault calls a record bad but once: then the next one is the smallest.
+        loop {
+            let found = match key.sealable(looked) {
+                Ok(()) => self.deks.recorded(&version, epoch).await?,
+                Err(no) => {
+                    let found = self.deks.recorded_of_late(&version, epoch).await?;
+                    Some(found.ok_or(NoDek::Asked(no.into()))?)
+                }
+            };
+            let settled = found.is_some();
+            let record = match found {
+                Some(record) => record,
+                None => self.deks.make(&version, epoch).await?,
+            };
+            let envelope = Arc::new(record.envelope);
+            let lease = match version.lease(record.dek, &envelope).await {
+                Err(Refusal::BadEnvelope) => continue,
+                lease => lease,
+            };
+            let writing = Writing {
+                version: Arc::clone(&version),
+                dek: record.dek,
+                envelope,
+                epoch,
+                key,
+                settled,
+                looked,
+            };
+            let lease = lease.map_err(|refusal| NoDek::Version(refusal, version))?;
+            *self.writing() = Some(writing.clone());
+            return Ok((lease, writing));
+        }
+    }
+
+    /// Asks in the background whether there is a newer version or a new epoch, and moves there once its DEK is ready.
+    fn look_for_rotation(self: &Arc<Self>) {
+        if self.looking.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            let before = this.writing().clone();
+            if let Some(before) = before {
+                this.look_now(&before).await;
+            }
+            this.looking.store(false, Ordering::Release);
+        });
+    }
+
+    async fn look_now(self: &Arc<Self>, before: &Writing) {
+        let _one = self.choosing.lock().await;
+        let now = self.clock.now();
+        match self.writing().as_mut() {
+            // Whatever comes of it, this was a look.
+            Some(writing) if writing.looked == before.looked => writing.looked = now,
+            // Somebody else has looked meanwhile.
+            _ => return,
+        }
+        if let Some(version) = self.rotate(before, now).await {
+            audit::record(&Event::Rotated {
+                tenant: &self.name,
+                version: &version,
+            });
+        }
+    }
+
+    /// Moves to a newer version than the one written with, or to the new epoch's DEK, if there is one that works.
+    async fn rotate(self: &Arc<Self>, before: &Writing, now: Moment) -> Option<KeyVersion> {
+        let key = self.newest(&[]).await.ok()??;
+        if key.version == before.version.id {
+            if let Some(writing) = self.writing().as_mut() {
+                writing.key = key;
+            }
+            let in_place = before.epoch == Epoch::of(now) && before.settled;
+            if in_place || key.sealable(now).is_err() {
+                return None;
+            }
+        }
+        self.write_with(key).await.ok()?;
+        (key.version != before.version.id).then_some(key.version)
+    }
+
+    fn version(&self, id: KeyVersion) -> Arc<Version> {
+        let mut versions = self.versions();
+        let version = versions.entry(id).or_insert_with(|| {
+            Version::new(
+                id,
+                Arc::clone(&self.name),
+                self.clock.clone(),
+                self.bounds,
+                Arc::clone(&self.sessions),
+            )
+        });
+        Arc::clone(version)
+    }
+
+    fn recently_refused(&self) -> Result<(), Refusal> {
+        match self.refused().as_ref() {
+            Some(last)
+                if self.clock.now().since(last.heard) < last.pause
+                    && last.by.as_ref().is_none_or(|version| version.refuses().is_some()) =>
+            {
+                Err(last.refusal)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Remembers how a search ended. What was itself only remembered begins no new pause.
+    fn note<T>(&self, search: Result<T, NoDek>) -> Result<T, Refusal> {
+        let mut refused = self.refused();
+        let (refusal, by) = match search {
+            Ok(found) => {
+                *refused = None;
+                return Ok(found);
+            }
+            Err(NoDek::Session(refusal)) => return Err(refusal),
+            Err(NoDek::Version(refusal, version)) => (refusal, Some(version)),
+            Err(NoDek::Asked(refusal)) => (refusal, None),
+        };
+        let step = refused
+            .as_ref()
+            .map_or(SEARCH_AGAIN_FIRST, |last| (last.step * 2).min(self.bounds.ask_again));
+        *refused = Some(Refused {
+            heard: self.clock.now(),
+            refusal,
+            step,
+            pause: step.max(refusal.retry_after().unwrap_or_default()),
+            by,
+        });
+        Err(refusal)
+    }
+
+    fn versions(&self) -> MutexGuard<'_, BTreeMap<KeyVersion, Arc<Version>>> {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writing(&self) -> MutexGuard<'_, Option<Writing>> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Option<Refused>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A no that is about one version lets the next be tried; every other failure would be the same there.
+fn another_version_may_do(refusal: Refusal, version: Arc<Version>) -> Result<NoDek, NoDek> {
+    match refusal {
+        Refusal::Revoked(Revoked::KeyDisabled | Revoked::KeyNotFound | Revoked::OperationForbidden) => {
+            Ok(NoDek::Version(refusal, version))
+        }
+        _ => Err(NoDek::Version(refusal, version)),
+    }
+}

@@ -1,0 +1,386 @@
+//! One CMK version of one tenant: its proofs, in the order they were asked for, and the grant they keep alive.
+//!
+//! A proof is an unwrapKey. It counts from the moment it was asked for. A no ends the grant at once, and a yes that was asked
+//! for before the no was heard counts for nothing. Silence changes nothing until the grant runs out by itself.
+
+use std::collections::HashSet;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::keys::Bounds;
+use crate::keys::lease::{Grant, Lease};
+use crate::keys::refusal::{Blocked, IdentityFault, Refusal, Service, Unavailable};
+use crate::keys::service::Wrapped;
+use crate::keys::session::Sessions;
+use crate::seal::{Dek, DekId, Envelope, KeyVersion};
+use crate::telemetry::audit::{self, Event};
+use crate::telemetry::clock::{Clock, Moment};
+use crate::telemetry::metrics;
+
+/// After a no, the vault is asked again on demand, no sooner than this, doubling up to [`Bounds::ask_again`].
+const ASK_AGAIN_FIRST: Duration = Duration::from_secs(1);
+
+/// A wall clock set by more than this asks for a new proof.
+const WALL_JUMP: Duration = Duration::from_secs(1);
+
+/// How many envelopes that the vault called bad are remembered, so that they cost it no second call.
+const BAD_ENVELOPES: usize = 1024;
+
+pub(super) struct Version {
+    pub(super) id: KeyVersion,
+    tenant: Arc<str>,
+    clock: Clock,
+    bounds: Bounds,
+    sessions: Arc<Sessions>,
+    state: Mutex<State>,
+    /// One unwrap at a time, however many requests wait for it.
+    flight: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Default)]
+struct State {
+    grant: Option<Arc<Grant>>,
+    /// The last definitive no since the last yes. A yes that was asked for before it was heard is too late.
+    no: Option<Failure>,
+    /// The last call without an answer since the last yes.
+    silence: Option<Failure>,
+    bad: HashSet<[u8; 32]>,
+}
+
+/// What was heard instead of a yes. Until the pause is over it answers for the vault, which is not asked.
+#[derive(Clone, Copy)]
+struct Failure {
+    heard: Moment,
+    refusal: Refusal,
+    /// What the next pause is reckoned from; what the vault itself asked for is not doubled.
+    step: Duration,
+    pause: Duration,
+}
+
+impl Version {
+    pub(super) fn new(
+        id: KeyVersion,
+        tenant: Arc<str>,
+        clock: Clock,
+        bounds: Bounds,
+        sessions: Arc<Sessions>,
+    ) -> Arc<Self> {
+        let version = Arc::new(Self {
+            id,
+            tenant,
+            clock,
+            bounds,
+            sessions: Arc::clone(&sessions),
+            state: Mutex::default(),
+            flight: Arc::new(tokio::sync::Mutex::new(())),
+        });
+        let listening = Arc::downgrade(&version);
+        sessions.on_no(move |refusal| {
+            if let Some(version) = listening.upgrade() {
+                // It ends the lease like the vault's own. When Entra is asked again is not decided here.
+                version.hear_no(refusal, Duration::ZERO);
+            }
+        });
+        version
+    }
+
+    /// A lease on a DEK that is in memory under a live grant.
+    pub(super) fn warm(&self, dek: DekId) -> Option<Lease> {
+        let grant = self.state().grant.clone()?;
+        grant.lease(dek, self.bounds.revocation / 6)
+    }
+
+    /// A lease on the DEK in this envelope, unwrapped by the vault if it is not in memory. The envelope's origin and CMK
+    /// have been checked by the caller.
+    pub(super) async fn lease(self: &Arc<Self>, dek: DekId, envelope: &Arc<Envelope>) -> Result<Lease, Refusal> {
+        if let Some(lease) = self.warm(dek) {
+            return Ok(lease);
+        }
+        self.may_ask(envelope)?;
+        let flight = Arc::clone(&self.flight).lock_owned().await;
+        // Whoever had the flight before may have brought the answer, whichever it was.
+        if let Some(lease) = self.warm(dek) {
+            return Ok(lease);
+        }
+        self.may_ask(envelope)?;
+        // In a task of its own: a client that goes away must not take the others' answer with it.
+        let (this, envelope) = (Arc::clone(self), Arc::clone(envelope));
+        let proof = tokio::spawn(async move {
+            let _flight = flight;
+            this.prove(dek, &envelope).await
+        });
+        match proof.await {
+            Ok(Ok(())) => self.warm(dek).ok_or(Unavailable::Lapsed.into()),
+            Ok(Err(refusal)) => Err(refusal),
+            Err(_) => Err(Unavailable::Lapsed.into()),
+        }
+    }
+
+    /// The last no or silence, while it answers for the vault.
+    pub(super) fn refuses(&self) -> Option<Refusal> {
+        let now = self.clock.now();
+        let state = self.state();
+        let standing = |failure: Option<Failure>| failure.filter(|it| now.since(it.heard) < it.pause);
+        standing(state.no).or(standing(state.silence)).map(|it| it.refusal)
+    }
+
+    /// Whether the vault has called this envelope bad.
+    pub(super) fn calls_bad(&self, envelope: &Envelope) -> bool {
+        self.state().bad.contains(&fingerprint(envelope))
+    }
+
+    fn may_ask(&self, envelope: &Envelope) -> Result<(), Refusal> {
+        if let Some(refusal) = self.refuses() {
+            return Err(refusal);
+        }
+        if self.calls_bad(envelope) {
+            return Err(Refusal::BadEnvelope);
+        }
+        Ok(())
+    }
+
+    /// Unwraps the DEK in this envelope over the wire and draws the consequences. Only one at a time: under the flight's lock.
+    async fn prove(self: &Arc<Self>, dek: DekId, envelope: &Arc<Envelope>) -> Result<(), Refusal> {
+        let (session, exchanged) = match self.sessions.current().await {
+            Ok(current) => current,
+            Err(refusal) => {
+                // The sessions keep their own pauses, and tell every version of a no.
+                if let Some(grant) = &self.state().grant {
+                    grant.heard_nothing(refusal);
+                }
+                return Err(refusal);
+            }
+        };
+        let asked = self.clock.now();
+        let wrapped = Wrapped {
+            algorithm: envelope.algorithm(),
+            bytes: envelope.wrapped().to_vec(),
+        };
+        let answer = session.unwrap(self.id, &wrapped).await.and_then(|bytes| {
+            let unwrapped = Dek::from_bytes(bytes.as_slice()).map_err(|_| Refusal::BadEnvelope)?;
+            if unwrapped.id() == dek {
+                Ok(unwrapped)
+            } else {
+                Err(Refusal::BadEnvelope)
+            }
+        });
+        metrics::vault_proof(answer.as_ref().map_or_else(|refusal| refusal.name(), |_| "yes"));
+        match answer {
+            Ok(unwrapped) => {
+                let good_until = asked
+                    .after(self.bounds.revocation)
+                    .earlier(exchanged.after(self.bounds.identity));
+                self.hear_yes(unwrapped, envelope, asked, good_until)
+            }
+            Err(refusal) => {
+                if token_refused(refusal) {
+                    self.sessions.distrust(exchanged);
+                }
+                self.hear_failure(refusal, envelope);
+                Err(refusal)
+            }
+        }
+    }
+
+    fn hear_yes(
+        self: &Arc<Self>,
+        dek: Dek,
+        envelope: &Arc<Envelope>,
+        asked: Moment,
+        good_until: Moment,
+    ) -> Result<(), Refusal> {
+        let mut state = self.state();
+        if let Some(no) = state.no
+            && asked.boot <= no.heard.boot
+        {
+            audit::record(&Event::LateYesIgnored {
+                tenant: &self.tenant,
+                version: &self.id,
+            });
+            return Err(no.refusal);
+        }
+        if good_until.reached(self.clock.now()) {
+            // A yes so late is no better than none.
+            let late = Unavailable::Timeout { by: Service::Vault }.into();
+            self.hear_silence(&mut state, late);
+            return Err(late);
+        }
+        state.no = None;
+        state.silence = None;
+        if let Some(grant) = state.grant.as_ref().filter(|grant| grant.live().is_ok()) {
+            // A proof by an older token may be good for less than the one before it.
+            if good_until.boot >= grant.ends().boot {
+                grant.extend(good_until);
+            }
+            grant.admit(dek, Arc::clone(envelope));
+            audit::record(&Event::LeaseRenewed {
+                tenant: &self.tenant,
+                version: &self.id,
+            });
+        } else {
+            let grant = Grant::begin(self.clock.clone(), Arc::clone(&self.tenant), self.id, good_until);
+            grant.admit(dek, Arc::clone(envelope));
+            state.grant = Some(Arc::clone(&grant));
+            audit::record(&Event::LeaseGranted {
+                tenant: &self.tenant,
+                version: &self.id,
+            });
+            tokio::spawn(keep(Arc::clone(self), grant));
+        }
+        Ok(())
+    }
+
+    fn hear_failure(&self, refusal: Refusal, envelope: &Envelope) {
+        match refusal {
+            Refusal::Revoked(_) => self.hear_no(refusal, ASK_AGAIN_FIRST),
+            Refusal::Unavailable(_) => self.hear_silence(&mut self.state(), refusal),
+            Refusal::BadEnvelope => {
+                let mut state = self.state();
+                if state.bad.len() >= BAD_ENVELOPES {
+                    state.bad.clear();
+                }
+                state.bad.insert(fingerprint(envelope));
+            }
+        }
+    }
+
+    fn hear_no(&self, refusal: Refusal, first: Duration) {
+        let mut state = self.state();
+        let step = match state.no {
+            Some(no) if !first.is_zero() => (no.step * 2).clamp(first, self.bounds.ask_again),
+            _ => first,
+        };
+        state.no = Some(Failure {
+            heard: self.clock.now(),
+            refusal,
+            step,
+            pause: step,
+        });
+        // Under the lock, so that no proof comes between.
+        let was_live = state
+            .grant
+            .take()
+            .is_some_and(|grant| grant.live().is_ok() && grant.end(refusal) == refusal);
+        drop(state);
+        audit::record(&Event::Refused {
+            tenant: &self.tenant,
+            version: &self.id,
+            reason: refusal.name(),
+            was_live,
+        });
+    }
+
+    fn hear_silence(&self, state: &mut State, refusal: Refusal) {
+        tracing::warn!(tenant = %self.tenant, version = %self.id, reason = refusal.name(), "no answer from the key's vault");
+        if let Some(grant) = &state.grant {
+            grant.heard_nothing(refusal);
+        }
+        let bound = self.bounds.revocation;
+        let step = state
+            .silence
+            .map_or(bound / 20, |silence| (silence.step * 2).min(bound / 4));
+        let pause = step
+            .mul_f64(1.0 - 0.3 * self.clock.chance())
+            .max(refusal.retry_after().unwrap_or_default());
+        state.silence = Some(Failure {
+            heard: self.clock.now(),
+            refusal,
+            step,
+            pause,
+        });
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The vault, or the clock, says that the token is no good: nothing about the key.
+fn token_refused(refusal: Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::Unavailable(
+            Unavailable::Blocked(Blocked::TokenRefused) | Unavailable::Identity(IdentityFault::SessionExpired)
+        )
+    )
+}
+
+fn fingerprint(envelope: &Envelope) -> [u8; 32] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &envelope.to_bytes());
+    let mut print = [0; 32];
+    print.copy_from_slice(digest.as_ref());
+    print
+}
+
+/// Keeps a grant alive while it is in use, and ends it when its time is up: one task a grant, gone with it. It looks at the
+/// clocks in short slices, also while it waits for the vault: timers stand still while the machine sleeps.
+async fn keep(version: Arc<Version>, grant: Arc<Grant>) {
+    let clock = &version.clock;
+    let bound = version.bounds.revocation;
+    let slice = (bound / 10).clamp(Duration::from_millis(100), Duration::from_secs(1));
+    let mut last_look = clock.now();
+    let mut jumped = false;
+    let mut not_before = last_look.boot + bound / 10;
+    let mut lead = renewal_lead(clock, bound);
+    let mut renewal: Option<Renewal> = None;
+    while grant.live().is_ok() {
+        let now = clock.now();
+        jumped |= now.wall_jump(last_look) > WALL_JUMP;
+        last_look = now;
+        let left = grant.ends().left(now);
+        let to_due = left.saturating_sub(lead).max(not_before.saturating_sub(now.boot));
+        let wanted = jumped || (to_due.is_zero() && grant.in_use());
+        if wanted && renewal.is_none() && version.refuses().is_none() {
+            renewal = Some(Box::pin(renew(Arc::clone(&version), Arc::clone(&grant), jumped)));
+            jumped = false;
+        }
+        let next = if to_due.is_zero() { slice } else { to_due };
+        let nap = next.min(left).min(slice).max(Duration::from_millis(1));
+        tokio::select! {
+            biased;
+            () = finished(&mut renewal) => {
+                renewal = None;
+                // Neither an end that the identity's clock brings near nor a quick failure may become a stream of calls.
+                not_before = clock.now().boot + bound / 10;
+                lead = renewal_lead(clock, bound);
+            }
+            () = grant.wake.notified() => {}
+            () = clock.sleep(nap) => {}
+        }
+    }
+    let why = grant.end(Unavailable::Lapsed.into());
+    audit::record(&Event::LeaseEnded {
+        tenant: &version.tenant,
+        version: &grant.version(),
+        reason: why.name(),
+    });
+}
+
+type Renewal = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// How long before its end a grant is renewed: two thirds of the bound, a little more by chance so that replicas spread out.
+fn renewal_lead(clock: &Clock, bound: Duration) -> Duration {
+    (bound / 3).mul_f64(2.0 + 0.15 * clock.chance())
+}
+
+/// Proves the version again by one of the grant's DEKs. What comes of it shows in the version and in the grant.
+async fn renew(version: Arc<Version>, grant: Arc<Grant>, although_renewed: bool) {
+    let ends = grant.ends();
+    let _flight = version.flight.lock().await;
+    // A request for another DEK may have proved the version meanwhile, or heard that the vault is to be left alone.
+    if (grant.ends() != ends && !although_renewed) || version.refuses().is_some() {
+        return;
+    }
+    if let Some((dek, envelope)) = grant.canary() {
+        // A failure has been heard where it matters.
+        let _ = version.prove(dek, &envelope).await;
+    }
+}
+
+async fn finished(renewal: &mut Option<Renewal>) {
+    match renewal {
+        Some(renewal) => renewal.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
