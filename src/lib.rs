@@ -1,5 +1,7 @@
 //! Portcullis: a transparent encrypting storage proxy. The crate's map, in reading order.
 
+pub mod body;
+
 pub mod keys;
 pub mod seal;
 pub mod telemetry;

@@ -1,0 +1,75 @@
+//! Why a body stopped, told to those who stand elsewhere: a transport that polls a body sees an `io::Error`, and the request
+//! that started it looks here for the reason.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use crate::body::aws_chunked::FramingError;
+use crate::body::checksum::ChecksumError;
+use crate::keys::{Refusal, UseError};
+use crate::seal::{Malformed, SealError, Tampered};
+
+/// Why a body stopped before its end.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Fault {
+    /// The tenant's key was withdrawn or could not be proved in time.
+    #[error("the lease ended: {0}")]
+    Ended(Refusal),
+    /// The client went away, or broke HTTP.
+    #[error("the client's connection broke")]
+    ClientGone,
+    /// The client sent nothing for too long.
+    #[error("the client fell silent")]
+    ClientSilent,
+    /// The client sent fewer bytes than it announced.
+    #[error("the body ended {missing} bytes early")]
+    TooShort { missing: u64 },
+    /// The client sent more bytes than it announced.
+    #[error("the body is longer than announced")]
+    TooLong,
+    /// The aws-chunked framing or one of its signatures is wrong.
+    #[error(transparent)]
+    Framing(#[from] FramingError),
+    /// The body is not the one whose checksums were sent.
+    #[error(transparent)]
+    Checksum(#[from] ChecksumError),
+    /// The format could not take it.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// What the store returned is not what was sealed.
+    #[error(transparent)]
+    Tampered(#[from] Tampered),
+    /// What the store returned is no sealed object's header.
+    #[error("not a sealed object: {0}")]
+    Unsealed(#[from] Malformed),
+    /// The store's connection broke.
+    #[error("the store's connection broke")]
+    StoreGone,
+}
+
+impl From<UseError> for Fault {
+    fn from(error: UseError) -> Self {
+        match error {
+            UseError::Ended(refusal) => Self::Ended(refusal),
+            UseError::Seal(error) => Self::Seal(error),
+            UseError::Tampered(error) => Self::Tampered(error),
+        }
+    }
+}
+
+/// Where a body leaves its reason.
+#[derive(Clone, Debug, Default)]
+pub struct FaultSlot(Arc<OnceLock<Fault>>);
+
+impl FaultSlot {
+    /// Leaves the reason; the first one stands. Returns what a transport is told: that there is an end, and nothing of why.
+    pub fn leave(&self, fault: Fault) -> io::Error {
+        let _ = self.0.set(fault);
+        io::Error::new(io::ErrorKind::ConnectionAborted, "the body was cut")
+    }
+
+    /// The reason, if the body stopped.
+    pub fn take(&self) -> Option<Fault> {
+        self.0.get().cloned()
+    }
+}

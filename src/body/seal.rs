@@ -1,0 +1,180 @@
+//! Towards the store: header, sealed chunks, padding. The only body with client bytes that `upstream` takes.
+//!
+//! The last chunk leaves only after the whole plaintext was believed (signatures, checksums, length), so that whatever is
+//! wrong with it leaves nothing stored: the store gets fewer bytes than its Content-Length says, and drops them.
+
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::Stream;
+use futures_util::stream::try_unfold;
+use http_body::{Body, Frame, SizeHint};
+use tokio_util::sync::CancellationToken;
+
+use crate::body::checksum::Checksum;
+use crate::body::fault::{Fault, FaultSlot};
+use crate::body::upload::Upload;
+use crate::keys::Leased;
+use crate::seal::{Header, SealedLen, Sealer, TAG_LEN};
+
+/// Padding leaves in pieces of this many bytes.
+const PADDING_PIECE: usize = 16 * 1024;
+
+/// A sealed object on its way to the store.
+pub struct SealedBody {
+    len: u64,
+    stream: Pin<Box<dyn Stream<Item = Result<Bytes, Fault>> + Send>>,
+    slot: FaultSlot,
+    checksum: Arc<OnceLock<Checksum>>,
+}
+
+struct Sealing {
+    upload: Option<Upload>,
+    sealer: Leased<Sealer>,
+    over: CancellationToken,
+    /// Plaintext that did not fit the chunk before.
+    rest: Bytes,
+    /// What goes out before the next chunk: the header at first.
+    head: Bytes,
+    padding: u64,
+    checksum: Arc<OnceLock<Checksum>>,
+}
+
+impl SealedBody {
+    /// Seals `upload` under `sealer`, which promised the length that makes `len` stored bytes.
+    pub fn new(header: &Header, sealer: Leased<Sealer>, upload: Upload, len: SealedLen) -> Self {
+        let checksum = Arc::new(OnceLock::new());
+        let over = sealer.lease().over();
+        let sealing = Sealing {
+            upload: Some(upload),
+            sealer,
+            over,
+            rest: Bytes::new(),
+            head: Bytes::copy_from_slice(&header.to_bytes()),
+            padding: 0,
+            checksum: Arc::clone(&checksum),
+        };
+        let stream = try_unfold(sealing, |mut sealing| async move {
+            let next = sealing.next().await?;
+            Ok(next.map(|bytes| (bytes, sealing)))
+        });
+        Self {
+            len: len.0,
+            stream: Box::pin(stream),
+            slot: FaultSlot::default(),
+            checksum,
+        }
+    }
+
+    /// Where the reason stands if this body stops early.
+    pub fn fault(&self) -> FaultSlot {
+        self.slot.clone()
+    }
+
+    /// The plaintext's checksum that the client sent, set once it has been verified.
+    pub fn verified(&self) -> Arc<OnceLock<Checksum>> {
+        Arc::clone(&self.checksum)
+    }
+}
+
+impl Sealing {
+    async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
+        if self.upload.is_none() {
+            return Ok(self.pad());
+        }
+        let Some(len) = self.sealer.get().map_err(Fault::Ended)?.next_len() else {
+            return Ok(self.pad());
+        };
+        let head = std::mem::take(&mut self.head);
+        let mut out = BytesMut::with_capacity(head.len() + len + TAG_LEN);
+        out.extend_from_slice(&head);
+        self.gather(&mut out, len).await?;
+        let last = self.sealer.get().map_err(Fault::Ended)?;
+        last.seal_from(head.len(), &mut out)?;
+        if last.next_len().is_none() {
+            self.believe().await?;
+            self.padding = self.sealer.get().map_err(Fault::Ended)?.padding().0;
+        }
+        Ok(Some(out.freeze()))
+    }
+
+    /// Appends the chunk's `len` bytes of plaintext to `out`.
+    async fn gather(&mut self, out: &mut BytesMut, len: usize) -> Result<(), Fault> {
+        let mut missing = len;
+        while missing > 0 {
+            if self.rest.is_empty() {
+                self.rest = self.receive().await?.ok_or(Fault::TooShort {
+                    missing: missing as u64,
+                })?;
+            }
+            let taken = self.rest.split_to(missing.min(self.rest.len()));
+            missing -= taken.len();
+            out.extend_from_slice(&taken);
+        }
+        Ok(())
+    }
+
+    /// The body's end: nothing may follow, and all that was stated about it must hold.
+    async fn believe(&mut self) -> Result<(), Fault> {
+        if self.rest.has_remaining() || self.receive().await?.is_some() {
+            return Err(Fault::TooLong);
+        }
+        if let Some(upload) = self.upload.take()
+            && let Some(checksum) = upload.finish()?
+        {
+            let _ = self.checksum.set(checksum);
+        }
+        Ok(())
+    }
+
+    /// The client's next bytes, or the end of the lease, whichever comes first: a client that stalls holds nothing open.
+    async fn receive(&mut self) -> Result<Option<Bytes>, Fault> {
+        let Some(upload) = &mut self.upload else {
+            return Ok(None);
+        };
+        let received = tokio::select! {
+            received = upload.next() => Some(received?),
+            () = self.over.cancelled() => None,
+        };
+        match received {
+            Some(received) => Ok(received),
+            None => {
+                self.sealer.get().map_err(Fault::Ended)?;
+                Err(Fault::ClientGone)
+            }
+        }
+    }
+
+    fn pad(&mut self) -> Option<Bytes> {
+        static ZEROS: [u8; PADDING_PIECE] = [0; PADDING_PIECE];
+        if self.padding == 0 {
+            return None;
+        }
+        let piece = usize::try_from(self.padding)
+            .unwrap_or(PADDING_PIECE)
+            .min(PADDING_PIECE);
+        self.padding -= piece as u64;
+        Some(Bytes::from_static(&ZEROS).slice(..piece))
+    }
+}
+
+impl Body for SealedBody {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        self.stream.as_mut().poll_next(context).map(|item| match item? {
+            Ok(bytes) => Some(Ok(Frame::data(bytes))),
+            Err(fault) => Some(Err(self.slot.leave(fault))),
+        })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.len)
+    }
+}

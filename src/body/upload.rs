@@ -1,0 +1,131 @@
+//! A client's body as plaintext: out of its aws-chunked framing if it has one, counted, and held to everything the request
+//! stated about it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use crate::body::aws_chunked::{Decoder, Framing};
+use crate::body::checksum::{Checksum, Expectations};
+use crate::body::fault::Fault;
+
+/// A client that sends nothing of its body for this long is given up: it holds a connection, here and to the store, and keeps
+/// the lease in use.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// A client's body, on its way in.
+pub struct Upload {
+    incoming: Incoming,
+    decoder: Option<Decoder>,
+    expectations: Expectations,
+    /// Plaintext bytes still to come.
+    missing: u64,
+    /// Received, not yet decoded.
+    pending: Bytes,
+}
+
+impl Upload {
+    /// `len` is the plaintext's length, in bytes, as the request announced it.
+    pub fn new(incoming: Incoming, framing: Option<Framing>, expectations: Expectations, len: u64) -> Self {
+        Self {
+            incoming,
+            decoder: framing.map(Decoder::new),
+            expectations,
+            missing: len,
+            pending: Bytes::new(),
+        }
+    }
+
+    /// The next plaintext bytes, never empty; `None` at the body's end, which does not yet mean that it may be believed: see
+    /// [`Upload::finish`].
+    ///
+    /// # Errors
+    /// The client went away, fell silent, sent more than announced, or broke the framing.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
+        loop {
+            if let Some(bytes) = self.decode()? {
+                let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                self.missing = self.missing.checked_sub(len).ok_or(Fault::TooLong)?;
+                self.expectations.update(&bytes);
+                return Ok(Some(bytes));
+            }
+            match timeout(SILENCE, self.incoming.frame()).await {
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.pending = data;
+                    }
+                }
+                Ok(Some(Err(_))) => return Err(Fault::ClientGone),
+                Ok(None) => return Ok(None),
+                Err(_) => return Err(Fault::ClientSilent),
+            }
+        }
+    }
+
+    /// Says, once the body has ended, whether it is what the request stated. Returns the checksum to keep and to echo.
+    ///
+    /// # Errors
+    /// Too short, a signature or checksum that does not match.
+    pub fn finish(self) -> Result<Option<Checksum>, Fault> {
+        let trailers = match self.decoder {
+            Some(decoder) => decoder.finish()?,
+            None if self.missing > 0 => return Err(Fault::TooShort { missing: self.missing }),
+            None => HeaderMap::new(),
+        };
+        Ok(self.expectations.finish(&trailers)?)
+    }
+
+    fn decode(&mut self) -> Result<Option<Bytes>, Fault> {
+        if self.pending.is_empty() {
+            return Ok(None);
+        }
+        let Some(decoder) = &mut self.decoder else {
+            return Ok(Some(std::mem::take(&mut self.pending)));
+        };
+        Ok(decoder.decode(&mut self.pending)?.filter(|bytes| !bytes.is_empty()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::Response;
+    use http_body_util::Empty;
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::AsyncWriteExt;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_falls_silent_is_given_up() {
+        let (mut client, gate) = tokio::io::duplex(1024);
+        let (faults, mut fault) = mpsc::channel(1);
+        let service = service_fn(move |request: http::Request<Incoming>| {
+            let faults = faults.clone();
+            async move {
+                let expectations = Expectations::new(request.headers(), None).unwrap();
+                let mut upload = Upload::new(request.into_body(), None, expectations, 10);
+                let first = upload.next().await.unwrap();
+                let next = upload.next().await;
+                faults.send((first, next)).await.unwrap();
+                Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+            }
+        });
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(gate), service));
+        client
+            .write_all(b"PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n12345")
+            .await
+            .unwrap();
+        let (first, next) = fault.recv().await.unwrap();
+        assert_eq!(first.as_deref(), Some(&b"12345"[..]));
+        assert!(matches!(next, Err(Fault::ClientSilent)), "{next:?}");
+    }
+}
