@@ -1,0 +1,163 @@
+//! What may go to a store. There is no way to make one of these from a client's bytes but through the seal.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::body::SealedBody;
+use crate::upstream::sigv4::PayloadHash;
+
+/// A request body to the store.
+pub struct StoreBody {
+    kind: Kind,
+    progress: Arc<Progress>,
+}
+
+/// How far a body has come, told to whoever waits for the store: a slow client is not the store's silence.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// Pieces that the connection to the store has taken.
+    taken: AtomicU64,
+    /// The connection would take another piece, and there is none yet.
+    waits_for_client: AtomicBool,
+}
+
+enum Kind {
+    /// Nothing, or a document of the gate's own making that holds no client's content.
+    Document(Bytes),
+    Sealed(SealedBody),
+}
+
+impl StoreBody {
+    /// No body.
+    pub fn empty() -> Self {
+        Self::new(Kind::Document(Bytes::new()))
+    }
+
+    /// A sealed object.
+    pub fn sealed(body: SealedBody) -> Self {
+        Self::new(Kind::Sealed(body))
+    }
+
+    /// A keyring record, or another document that the gate made itself.
+    pub(super) fn document(bytes: Vec<u8>) -> Self {
+        Self::new(Kind::Document(bytes.into()))
+    }
+
+    fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            progress: Arc::default(),
+        }
+    }
+
+    /// Follows this body once it is on its way.
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// What the signature says of it. A sealed chunk carries its own tag, so hashing it again would prove nothing more.
+    pub(super) fn payload_hash(&self) -> PayloadHash {
+        match &self.kind {
+            Kind::Document(bytes) => PayloadHash::of(bytes),
+            Kind::Sealed(_) => PayloadHash::Unsigned,
+        }
+    }
+}
+
+impl Progress {
+    /// Returns once the store has been silent this long, give or take an eighth: it took no piece that there was, and began no
+    /// answer.
+    pub(super) async fn silence(&self, long: Duration) {
+        let mut quiet = 0;
+        let mut before = self.taken.load(Ordering::Relaxed);
+        while quiet < 8 {
+            tokio::time::sleep(long / 8).await;
+            let taken = self.taken.load(Ordering::Relaxed);
+            let moved = taken != before || self.waits_for_client.load(Ordering::Relaxed);
+            quiet = if moved { 0 } else { quiet + 1 };
+            before = taken;
+        }
+    }
+
+    fn note(&self, pending: bool) {
+        self.waits_for_client.store(pending, Ordering::Relaxed);
+        if !pending {
+            self.taken.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Body for StoreBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let piece = match &mut self.kind {
+            Kind::Document(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Kind::Document(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Kind::Sealed(body) => Pin::new(body).poll_frame(context),
+        };
+        self.progress.note(piece.is_pending());
+        piece
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(&self.kind, Kind::Document(bytes) if bytes.is_empty())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Document(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Sealed(body) => body.size_hint(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(120);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_client_is_not_the_stores_silence() {
+        let progress = Progress::default();
+        progress.note(true);
+        let waited = tokio::time::timeout(LONG * 10, progress.silence(LONG)).await;
+        assert!(waited.is_err(), "there was nothing that the store could have taken");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_takes_pieces_slowly_is_not_silent() {
+        let progress = Progress::default();
+        let takes = async {
+            for _ in 0..20 {
+                tokio::time::sleep(LONG / 2).await;
+                progress.note(false);
+            }
+        };
+        tokio::select! {
+            () = progress.silence(LONG) => panic!("it took a piece every minute"),
+            () = takes => {}
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_takes_and_says_nothing_is_given_up() {
+        let progress = Progress::default();
+        progress.note(false);
+        let begun = tokio::time::Instant::now();
+        progress.silence(LONG).await;
+        assert!(begun.elapsed() >= LONG && begun.elapsed() <= LONG + LONG / 4);
+    }
+}
