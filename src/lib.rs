@@ -1,5 +1,7 @@
 //! Portcullis: a transparent encrypting storage proxy. The crate's map, in reading order.
 
+pub mod s3;
+
 pub mod body;
 pub mod tenant;
 pub mod upstream;

@@ -1,0 +1,479 @@
+//! Every error in S3's own words: status, code and XML. The only place of this dialect that chooses them; the matches name
+//! every variant, so that a new one asks for a decision.
+//!
+//! Codes and statuses: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>. An SDK retries 500, 502, 503, 504 and
+//! `SlowDown`; so nothing that will not change by itself has one of those.
+
+use http::header::{CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::body::Fault;
+use crate::body::aws_chunked::FramingError;
+use crate::body::checksum::ChecksumError;
+use crate::keys::refusal::{Refusal, Revoked, Unavailable};
+use crate::keys::{NotOurs, OpenError};
+use crate::s3::auth::{AuthError, Unsupported};
+use crate::seal::PlainLen;
+use crate::tenant::Denied;
+use crate::upstream::StoreError;
+
+/// After this many seconds a client may ask again when nobody answered for the key.
+const ASK_AGAIN_SECONDS: u32 = 2;
+
+/// Why a request is not done.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum S3Error {
+    /// Nobody has thought about it yet.
+    #[error("{what} is not implemented")]
+    NotImplemented {
+        /// What exactly.
+        what: String,
+    },
+    /// The request is not its client's.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// The bucket is not the client's.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The tenant's key: refused, or nobody answered.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// The stored object is not what was sealed.
+    #[error("{what}")]
+    Tampered {
+        /// What gave it away. For the log and the audit; the client learns only that it is so.
+        what: String,
+    },
+    /// The stored object bears no seal.
+    #[error("the object bears no seal")]
+    Unsealed,
+    /// The body stopped, or is not what was stated about it.
+    #[error(transparent)]
+    Body(Fault),
+    /// Neither Content-Length nor x-amz-decoded-content-length.
+    #[error("the body's length is not stated")]
+    MissingLength,
+    /// The key is no UTF-8, or climbs out of its bucket.
+    #[error("the key is no UTF-8, or climbs out of its bucket")]
+    InvalidUri,
+    /// Longer than a single request may store.
+    #[error("larger than {largest} bytes")]
+    TooLarge {
+        /// In bytes of plaintext.
+        largest: u64,
+    },
+    /// More user metadata than fits beside the gate's own.
+    #[error("more than {largest} bytes of metadata")]
+    MetadataTooLarge {
+        /// In bytes.
+        largest: usize,
+    },
+    /// Metadata under a name that belongs to the gate.
+    #[error("the metadata name {name} is reserved")]
+    ReservedMetadata {
+        /// The header.
+        name: String,
+    },
+    /// The range lies past the end.
+    #[error("the range is not satisfiable")]
+    InvalidRange {
+        /// The object's length.
+        size: PlainLen,
+    },
+    /// The store said no in S3's words.
+    #[error("the store answered {status}: {code}")]
+    Store {
+        /// Its status.
+        status: StatusCode,
+        /// Its code.
+        code: String,
+        /// Its message.
+        message: String,
+    },
+    /// The store gave no answer that a client could use.
+    #[error("the store failed")]
+    StoreFailed,
+}
+
+impl From<Refusal> for S3Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<OpenError> for S3Error {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Refused(refusal) => Self::Refused(refusal),
+            OpenError::NotOurs(what @ (NotOurs::Origin | NotOurs::Cmk | NotOurs::Envelope)) => {
+                Self::Tampered { what: what.to_string() }
+            }
+        }
+    }
+}
+
+impl From<StoreError> for S3Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unreachable | StoreError::Timeout | StoreError::Unspeakable => Self::StoreFailed,
+        }
+    }
+}
+
+impl From<Fault> for S3Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Ended(refusal) => Self::Refused(refusal),
+            Fault::Tampered(what) => Self::Tampered { what: what.to_string() },
+            Fault::Unsealed(_) => Self::Unsealed,
+            Fault::StoreGone => Self::StoreFailed,
+            Fault::ClientGone
+            | Fault::ClientSilent
+            | Fault::TooShort { .. }
+            | Fault::TooLong
+            | Fault::Framing(_)
+            | Fault::Checksum(_)
+            | Fault::Seal(_) => Self::Body(fault),
+        }
+    }
+}
+
+/// Status, code and message as S3 has them.
+struct Words {
+    status: StatusCode,
+    code: String,
+    message: String,
+}
+
+fn words(status: StatusCode, code: &str, message: impl Into<String>) -> Words {
+    Words {
+        status,
+        code: code.to_owned(),
+        message: message.into(),
+    }
+}
+
+impl S3Error {
+    /// The answer: XML, or just the head where the request was a HEAD.
+    pub fn response(&self, key_url: &str, resource: &str, request_id: &str, head: bool) -> Response<String> {
+        let words = self.words(key_url);
+        let body = if head {
+            String::new()
+        } else {
+            xml(&words, resource, request_id)
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = words.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+        if let Self::InvalidRange { size } = self
+            && let Ok(range) = HeaderValue::try_from(format!("bytes */{}", size.0))
+        {
+            headers.insert(CONTENT_RANGE, range);
+        }
+        if words.status == StatusCode::SERVICE_UNAVAILABLE {
+            let asked = match self {
+                Self::Refused(refusal) => refusal.retry_after().map(|span| span.as_secs().max(1)),
+                _ => None,
+            };
+            headers.insert(
+                RETRY_AFTER,
+                HeaderValue::from(asked.unwrap_or(u64::from(ASK_AGAIN_SECONDS))),
+            );
+        }
+        response
+    }
+
+    /// The status alone.
+    pub fn status(&self) -> StatusCode {
+        self.words("").status
+    }
+
+    fn words(&self, key_url: &str) -> Words {
+        const BAD: StatusCode = StatusCode::BAD_REQUEST;
+        match self {
+            Self::NotImplemented { what } => words(
+                StatusCode::NOT_IMPLEMENTED,
+                "NotImplemented",
+                format!("A header or query you provided requests functionality that is not implemented: {what}."),
+            ),
+            Self::Auth(error) => auth(error),
+            Self::Denied(Denied::UnknownContainer) => words(
+                StatusCode::NOT_FOUND,
+                "NoSuchBucket",
+                "The specified bucket does not exist",
+            ),
+            Self::Denied(Denied::OtherTenant) => words(StatusCode::FORBIDDEN, "AccessDenied", "Access Denied"),
+            Self::Refused(refusal) => refused(refusal, key_url),
+            // A vendor's code: S3 has none. 403 because asking again won't help, and no SDK does.
+            Self::Tampered { .. } => words(
+                StatusCode::FORBIDDEN,
+                "ObjectTampered",
+                "The stored object is not what was sealed under this name; it is not returned.",
+            ),
+            Self::Unsealed => words(
+                StatusCode::FORBIDDEN,
+                "ObjectNotSealed",
+                "The stored object bears no seal; objects without one are not returned.",
+            ),
+            Self::Body(fault) => body(fault),
+            Self::MissingLength => words(
+                StatusCode::LENGTH_REQUIRED,
+                "MissingContentLength",
+                "You must provide the Content-Length HTTP header.",
+            ),
+            Self::InvalidUri => words(BAD, "InvalidURI", "Couldn't parse the specified URI."),
+            Self::TooLarge { largest } => words(
+                BAD,
+                "EntityTooLarge",
+                format!("Your proposed upload exceeds the maximum allowed size of {largest} bytes in one request."),
+            ),
+            Self::MetadataTooLarge { largest } => words(
+                BAD,
+                "MetadataTooLarge",
+                format!("Your metadata headers exceed the maximum allowed metadata size of {largest} bytes."),
+            ),
+            Self::ReservedMetadata { name } => {
+                words(BAD, "InvalidArgument", format!("The metadata name {name} is reserved."))
+            }
+            Self::InvalidRange { .. } => words(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "InvalidRange",
+                "The requested range is not satisfiable",
+            ),
+            Self::Store { status, code, message } => words(*status, code, message.as_str()),
+            Self::StoreFailed => words(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ServiceUnavailable",
+                "The store behind this endpoint did not answer; try again.",
+            ),
+        }
+    }
+}
+
+/// A customer's no in the words of SSE-KMS, which applications know; statuses as AWS has them, none of which is retried.
+fn refused(refusal: &Refusal, key: &str) -> Words {
+    const BAD: StatusCode = StatusCode::BAD_REQUEST;
+    match refusal {
+        Refusal::Revoked(revoked) => match revoked {
+            Revoked::KeyDisabled => words(BAD, "KMS.DisabledException", format!("{key} is disabled.")),
+            Revoked::KeyNotFound => words(BAD, "KMS.NotFoundException", format!("Key '{key}' does not exist")),
+            Revoked::KeyExpired => words(BAD, "KMS.KMSInvalidStateException", format!("{key} has expired.")),
+            Revoked::KeyNotYetValid => words(BAD, "KMS.KMSInvalidStateException", format!("{key} is not valid yet.")),
+            Revoked::OperationForbidden => words(
+                BAD,
+                "KMS.InvalidKeyUsageException",
+                format!("{key} does not permit the operations that sealing needs."),
+            ),
+            Revoked::RoleMissing | Revoked::AccessPolicyMissing => words(
+                StatusCode::FORBIDDEN,
+                "AccessDenied",
+                format!("The service is not authorized to use {key}: its role on the key is missing."),
+            ),
+            Revoked::AppNotInstalled | Revoked::AppDisabled | Revoked::TenantBlocked => words(
+                StatusCode::FORBIDDEN,
+                "AccessDenied",
+                format!(
+                    "The service is not authorized to use {key}: its application has no access to the key's tenant."
+                ),
+            ),
+        },
+        Refusal::Unavailable(Unavailable::UnknownTenant) => {
+            words(StatusCode::FORBIDDEN, "AccessDenied", "Access Denied")
+        }
+        Refusal::Unavailable(_) => words(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ServiceUnavailable",
+            format!(
+                "The key {key} can't be reached at the moment ({}); try again.",
+                refusal.name()
+            ),
+        ),
+        Refusal::BadEnvelope => words(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ServiceUnavailable",
+            "The key's vault gave an answer of no use.",
+        ),
+    }
+}
+
+fn auth(error: &AuthError) -> Words {
+    const BAD: StatusCode = StatusCode::BAD_REQUEST;
+    const NO: StatusCode = StatusCode::FORBIDDEN;
+    match error {
+        AuthError::Missing => words(NO, "AccessDenied", "Access Denied"),
+        AuthError::Several => words(
+            BAD,
+            "InvalidArgument",
+            "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the \
+             Authorization header should be specified",
+        ),
+        AuthError::UnsupportedAlgorithm(Unsupported::SigV2 | Unsupported::SigV4a | Unsupported::Other) => words(
+            BAD,
+            "InvalidRequest",
+            "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
+        ),
+        AuthError::Malformed(_) => words(BAD, "AuthorizationHeaderMalformed", format!("{error}.")),
+        AuthError::WrongRegion { given, expected } => words(
+            BAD,
+            "AuthorizationHeaderMalformed",
+            format!("The authorization header is malformed; the region '{given}' is wrong; expecting '{expected}'"),
+        ),
+        AuthError::WrongService { .. } | AuthError::WrongDate => words(
+            BAD,
+            "AuthorizationHeaderMalformed",
+            format!("The authorization header is malformed; {error}."),
+        ),
+        AuthError::UnsignedHeader(_) | AuthError::AbsentHeader(_) => words(
+            NO,
+            "AccessDenied",
+            format!("There were headers present in the request which were not signed, or the reverse: {error}."),
+        ),
+        AuthError::Skewed { .. } => words(
+            NO,
+            "RequestTimeTooSkewed",
+            "The difference between the request time and the current time is too large.",
+        ),
+        AuthError::NotYetValid => words(NO, "AccessDenied", "Request is not valid yet"),
+        AuthError::Expired { .. } => words(NO, "AccessDenied", "Request has expired"),
+        AuthError::UnknownAccessKey { .. } => words(
+            NO,
+            "InvalidAccessKeyId",
+            "The AWS Access Key Id you provided does not exist in our records.",
+        ),
+        AuthError::SignatureMismatch => words(
+            NO,
+            "SignatureDoesNotMatch",
+            "The request signature we calculated does not match the signature you provided. Check your key and signing method.",
+        ),
+        AuthError::InvalidToken => words(
+            BAD,
+            "InvalidToken",
+            "The provided token is malformed or otherwise invalid.",
+        ),
+        AuthError::MissingDecodedLength => words(
+            StatusCode::LENGTH_REQUIRED,
+            "MissingContentLength",
+            "You must provide the x-amz-decoded-content-length HTTP header.",
+        ),
+    }
+}
+
+fn body(fault: &Fault) -> Words {
+    const BAD: StatusCode = StatusCode::BAD_REQUEST;
+    match fault {
+        Fault::ClientGone | Fault::TooShort { .. } | Fault::Framing(FramingError::Incomplete { .. }) => words(
+            BAD,
+            "IncompleteBody",
+            "You did not provide the number of bytes specified by the Content-Length HTTP header.",
+        ),
+        Fault::ClientSilent => words(
+            BAD,
+            "RequestTimeout",
+            "Your socket connection to the server was not read from or written to within the timeout period. Idle connections \
+             will be closed.",
+        ),
+        Fault::TooLong | Fault::Framing(FramingError::TooLong { .. }) => {
+            words(BAD, "InvalidRequest", "The body is longer than announced.")
+        }
+        Fault::Framing(FramingError::SignatureMismatch) => words(
+            StatusCode::FORBIDDEN,
+            "SignatureDoesNotMatch",
+            "The signature of a chunk or of the trailers does not match.",
+        ),
+        Fault::Framing(FramingError::FrameTooLarge { .. }) => {
+            words(BAD, "InvalidRequest", "A chunk of the body is too large.")
+        }
+        Fault::Framing(FramingError::MalformedTrailer | FramingError::TrailersTooLong) => words(
+            BAD,
+            "MalformedTrailerError",
+            "The request contained trailing data that was not well-formed.",
+        ),
+        Fault::Framing(FramingError::MalformedFrame | FramingError::LineTooLong | FramingError::TrailingBytes) => {
+            words(
+                BAD,
+                "InvalidRequest",
+                "The aws-chunked encoding of the body is malformed.",
+            )
+        }
+        Fault::Checksum(error) => checksum(error),
+        Fault::Seal(_) | Fault::Ended(_) | Fault::Tampered(_) | Fault::Unsealed(_) | Fault::StoreGone => words(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalError",
+            "We encountered an internal error.",
+        ),
+    }
+}
+
+fn checksum(error: &ChecksumError) -> Words {
+    const BAD: StatusCode = StatusCode::BAD_REQUEST;
+    match error {
+        ChecksumError::InvalidContentMd5 => words(BAD, "InvalidDigest", "The Content-MD5 you specified was invalid."),
+        ChecksumError::ContentMd5Mismatch => words(
+            BAD,
+            "BadDigest",
+            "The Content-MD5 you specified did not match what we received.",
+        ),
+        ChecksumError::ContentSha256Mismatch => words(
+            BAD,
+            "XAmzContentSHA256Mismatch",
+            "The provided 'x-amz-content-sha256' header does not match what was computed.",
+        ),
+        ChecksumError::Mismatch(algorithm) => words(
+            BAD,
+            "BadDigest",
+            format!(
+                "The {} you specified did not match the calculated checksum.",
+                algorithm.header()
+            ),
+        ),
+        ChecksumError::MissingTrailer(_) | ChecksumError::UnannouncedTrailer(_) => {
+            words(BAD, "MalformedTrailerError", format!("{error}."))
+        }
+        ChecksumError::InvalidValue(_)
+        | ChecksumError::Unknown(_)
+        | ChecksumError::Several
+        | ChecksumError::AlgorithmMismatch
+        | ChecksumError::UnsupportedTrailer(_) => words(BAD, "InvalidRequest", format!("{error}.")),
+    }
+}
+
+fn xml(words: &Words, resource: &str, request_id: &str) -> String {
+    use quick_xml::escape::escape;
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{}</Message><Resource>{}</Resource><RequestId>{request_id}\
+         </RequestId><HostId>portcullis</HostId></Error>",
+        escape(words.code.as_str()),
+        escape(words.message.as_str()),
+        escape(resource),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_customers_no_is_never_retried_and_silence_always_is() {
+        use crate::keys::refusal::Service;
+        for revoked in [
+            Revoked::KeyDisabled,
+            Revoked::KeyNotFound,
+            Revoked::RoleMissing,
+            Revoked::AppDisabled,
+        ] {
+            assert!(S3Error::Refused(revoked.into()).status().is_client_error());
+        }
+        let silent = Unavailable::Timeout { by: Service::Vault };
+        let answer = S3Error::Refused(silent.into()).response("k", "/b", "1", false);
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.headers().contains_key(RETRY_AFTER));
+    }
+
+    #[test]
+    fn what_a_client_named_is_escaped() {
+        let answer = S3Error::Unsealed.response("k", "/b/<x>&", "1", false);
+        assert!(answer.body().contains("/b/&lt;x&gt;&amp;"));
+        assert!(S3Error::Unsealed.response("k", "/b", "1", true).body().is_empty());
+    }
+}

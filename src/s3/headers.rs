@@ -1,0 +1,162 @@
+//! Which headers pass, in which direction, and what the gate adds. By name: what is not listed stays where it is.
+
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, ETAG, EXPIRES,
+    IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::body::aws_chunked::stored_encoding;
+use crate::s3::error::S3Error;
+use crate::s3::etag;
+use crate::seal::Core;
+
+/// User metadata that belongs to the gate begins with this.
+const RESERVED: &str = "x-amz-meta-portcullis-";
+/// The core, as metadata: what a warm reader needs to open a range with one request.
+const CORE: HeaderName = HeaderName::from_static("x-amz-meta-portcullis-core");
+const META: &str = "x-amz-meta-";
+
+/// S3's limit for user metadata is 2,048 bytes, names (without `x-amz-meta-`) and values together; this is what the gate's own
+/// leaves of it: the core, with room for sealed checksums and an alias.
+pub const LARGEST_METADATA: usize = 2048 - 430;
+
+/// What a writer says about an object, and the store keeps.
+static DESCRIBING: [HeaderName; 17] = [
+    CONTENT_TYPE,
+    CACHE_CONTROL,
+    CONTENT_DISPOSITION,
+    CONTENT_LANGUAGE,
+    EXPIRES,
+    HeaderName::from_static("x-amz-acl"),
+    HeaderName::from_static("x-amz-grant-full-control"),
+    HeaderName::from_static("x-amz-grant-read"),
+    HeaderName::from_static("x-amz-grant-read-acp"),
+    HeaderName::from_static("x-amz-grant-write-acp"),
+    HeaderName::from_static("x-amz-storage-class"),
+    HeaderName::from_static("x-amz-tagging"),
+    HeaderName::from_static("x-amz-website-redirect-location"),
+    HeaderName::from_static("x-amz-server-side-encryption"),
+    HeaderName::from_static("x-amz-server-side-encryption-aws-kms-key-id"),
+    HeaderName::from_static("x-amz-expected-bucket-owner"),
+    HeaderName::from_static("x-amz-request-payer"),
+];
+
+static CONDITIONS: [HeaderName; 4] = [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
+
+/// What the store says about an object, and the client may see.
+static ANSWERED: [HeaderName; 19] = [
+    ACCEPT_RANGES,
+    CACHE_CONTROL,
+    CONTENT_DISPOSITION,
+    CONTENT_ENCODING,
+    CONTENT_LANGUAGE,
+    CONTENT_TYPE,
+    EXPIRES,
+    LAST_MODIFIED,
+    HeaderName::from_static("x-amz-delete-marker"),
+    HeaderName::from_static("x-amz-expiration"),
+    HeaderName::from_static("x-amz-missing-meta"),
+    HeaderName::from_static("x-amz-replication-status"),
+    HeaderName::from_static("x-amz-request-charged"),
+    HeaderName::from_static("x-amz-restore"),
+    HeaderName::from_static("x-amz-storage-class"),
+    HeaderName::from_static("x-amz-tagging-count"),
+    HeaderName::from_static("x-amz-version-id"),
+    HeaderName::from_static("x-amz-website-redirect-location"),
+    HeaderName::from_static("x-amz-bucket-region"),
+];
+
+/// The headers with which an object goes to the store: what the client says of it, its metadata, and the core.
+///
+/// # Errors
+/// Metadata under a reserved name, or more of it than fits.
+pub fn to_store(client: &HeaderMap, core: &Core) -> Result<HeaderMap, S3Error> {
+    let mut headers = HeaderMap::with_capacity(12);
+    for name in &DESCRIBING {
+        copy(client, &mut headers, name);
+    }
+    if let Some(encoding) = client
+        .get(CONTENT_ENCODING)
+        .and_then(|value| value.to_str().ok())
+        .and_then(stored_encoding)
+        && let Ok(encoding) = HeaderValue::try_from(encoding)
+    {
+        headers.insert(CONTENT_ENCODING, encoding);
+    }
+    let mut size = 0;
+    for (name, value) in client.iter().filter(|(name, _)| name.as_str().starts_with(META)) {
+        if name.as_str().starts_with(RESERVED) {
+            return Err(S3Error::ReservedMetadata {
+                name: name.as_str().to_owned(),
+            });
+        }
+        size += name.as_str().len() - META.len() + value.len();
+        headers.append(name.clone(), value.clone());
+    }
+    if size > LARGEST_METADATA {
+        return Err(S3Error::MetadataTooLarge {
+            largest: LARGEST_METADATA,
+        });
+    }
+    if let Ok(text) = HeaderValue::try_from(core.to_text()) {
+        headers.insert(CORE, text);
+    }
+    Ok(headers)
+}
+
+/// The client's conditions, as the store knows the ETags in them.
+pub fn conditions(client: &HeaderMap, to: &mut HeaderMap) {
+    for name in &CONDITIONS {
+        for value in client.get_all(name) {
+            let translated = match value.to_str() {
+                Ok(text) if *name == IF_MATCH || *name == IF_NONE_MATCH => HeaderValue::try_from(etag::to_store(text)),
+                _ => Ok(value.clone()),
+            };
+            if let Ok(translated) = translated {
+                to.append(name.clone(), translated);
+            }
+        }
+    }
+}
+
+/// What a client sees of the store's answer about an object: no length, no checksum, none of the gate's own metadata, and the
+/// ETag marked.
+pub fn to_client(store: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(16);
+    for name in &ANSWERED {
+        copy(store, &mut headers, name);
+    }
+    for (name, value) in store {
+        if name.as_str().starts_with("x-amz-object-lock-")
+            || (name.as_str().starts_with(META) && !name.as_str().starts_with(RESERVED))
+        {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    if let Some(etag) = store.get(ETAG).and_then(|value| value.to_str().ok())
+        && let Ok(etag) = HeaderValue::try_from(etag::to_client(etag).as_ref())
+    {
+        headers.insert(ETAG, etag);
+    }
+    headers
+}
+
+/// Says whose key seals the object, as S3 does for SSE-KMS: clients that know it don't take the ETag for an MD5.
+pub fn sealed_under(key_url: &str, headers: &mut HeaderMap) {
+    headers.insert("x-amz-server-side-encryption", HeaderValue::from_static("aws:kms"));
+    if let Ok(url) = HeaderValue::try_from(key_url) {
+        headers.insert("x-amz-server-side-encryption-aws-kms-key-id", url);
+    }
+}
+
+/// The core that came along as metadata, if it is one. Not believed before its commitment was checked.
+pub fn core(store: &HeaderMap) -> Option<Core> {
+    Core::from_text(store.get(CORE)?.to_str().ok()?).ok()
+}
+
+fn copy(from: &HeaderMap, to: &mut HeaderMap, name: &HeaderName) {
+    for value in from.get_all(name) {
+        to.append(name.clone(), value.clone());
+    }
+}

@@ -1,0 +1,13 @@
+//! The S3 dialect: who asks ([`auth`]), what for ([`operation`]), and each operation's way to the store and back.
+
+pub mod auth;
+pub mod bucket;
+pub mod error;
+pub mod etag;
+pub mod exchange;
+pub mod get;
+pub mod headers;
+pub mod list;
+pub mod operation;
+pub mod put;
+pub mod range;
