@@ -1,4 +1,7 @@
-//! Portcullis: a transparent encrypting storage proxy. The crate's map, in reading order.
+//! Portcullis: a transparent encrypting storage proxy. The crate's map, in reading order: start with [`gateway`], which
+//! takes one request from top to bottom, and follow it down. `ARCHITECTURE.md` names what must always be true.
+
+pub mod gateway;
 
 pub mod s3;
 

@@ -1,0 +1,100 @@
+//! A download under way: the first piece opened before the answer's head goes out, the rest piece by piece, the connection
+//! tied to the lease, and whoever is cut written down.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream::try_unfold;
+use http::Response;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use tokio_util::sync::CancellationToken;
+
+use crate::body::{Fault, FaultSlot, Opening};
+use crate::gateway::{AnswerBody, Connection, CutGuard, full};
+use crate::s3::error::S3Error;
+use crate::s3::get::Read;
+use crate::s3::operation::Operation;
+use crate::telemetry::audit::{self, Event};
+use crate::telemetry::metrics;
+use crate::tenant::Container;
+
+/// Opens the first piece, and answers with it and what follows.
+pub(super) async fn answer(
+    read: Read,
+    connection: &Connection,
+    operation: Operation,
+    container: &Arc<Container>,
+) -> Result<Response<AnswerBody>, S3Error> {
+    let Some(mut opening) = read.opening else {
+        return Ok(read.head.map(|()| full(Bytes::new())));
+    };
+    let first = opening.next().await?.unwrap_or_default();
+    if opening.is_done() {
+        return Ok(read.head.map(|()| full(first)));
+    }
+    let over = opening.over();
+    let running = Running {
+        over: over.clone(),
+        finished: false,
+        operation: operation.name(),
+        container: Arc::clone(container),
+        _guard: connection.cut_when(over),
+    };
+    Ok(read.head.map(|()| stream(first, opening, running)))
+}
+
+fn stream(first: Bytes, opening: Opening, running: Running) -> AnswerBody {
+    let state = (Some(first), opening, running);
+    let pieces = try_unfold(state, |(first, mut opening, mut running)| async move {
+        let next = match first {
+            Some(first) => Some(first),
+            None => opening.next().await.map_err(|fault| running.broke(fault))?,
+        };
+        running.finished = opening.is_done();
+        Ok::<_, std::io::Error>(next.map(|bytes| (Frame::data(bytes), (None, opening, running))))
+    });
+    StreamBody::new(pieces).boxed_unsync()
+}
+
+/// A running download. Dropped unfinished while its lease is over, it was cut, whoever noticed first.
+struct Running {
+    over: CancellationToken,
+    finished: bool,
+    operation: &'static str,
+    container: Arc<Container>,
+    _guard: CutGuard,
+}
+
+impl Running {
+    fn broke(&self, fault: Fault) -> std::io::Error {
+        match &fault {
+            Fault::Tampered(what) => {
+                metrics::tampered();
+                let (tenant, container) = (&*self.container.tenant, self.container.name.as_str());
+                audit::record(&Event::Tampered {
+                    tenant,
+                    container,
+                    name: "",
+                    what,
+                });
+            }
+            fault => tracing::info!(operation = self.operation, %fault, "a download broke off"),
+        }
+        FaultSlot::default().leave(fault)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.finished && self.over.is_cancelled() {
+            metrics::stream_cut();
+            let tenant = &*self.container.tenant;
+            audit::record(&Event::StreamCut {
+                tenant,
+                operation: self.operation,
+                reason: "lease_ended",
+            });
+        }
+    }
+}
