@@ -3,6 +3,9 @@
 
 pub mod gateway;
 
+pub mod admin;
+pub mod listener;
+
 pub mod s3;
 
 pub mod body;
