@@ -15,3 +15,5 @@ pub mod upstream;
 pub mod keys;
 pub mod seal;
 pub mod telemetry;
+
+pub mod config;

@@ -1,0 +1,321 @@
+//! `[keys]`, `[identity.…]` and `[tenant.…]`: whose key, who asks for it, and how long a yes counts.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use azure_core::http::Url;
+
+use crate::config::mistake::Fault;
+use crate::config::outside::{Outside, Secret};
+use crate::config::section::{Entry, Section};
+use crate::config::{Keys, Tenant, value};
+use crate::keys::Bounds;
+use crate::keys::identity::{Authority, EntraId, Identity, PUBLIC_AUDIENCE};
+use crate::keys::key_url::{KeyUrl, VaultHosts};
+use crate::keys::transport::TransportOptions;
+use crate::seal::{OriginSecrets, WeakSecret};
+use crate::upstream::StoreOptions;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// The least of `revocation_bound`: a proof a third of it, and not more often, is what vaults bear.
+const LEAST_REVOCATION: Duration = Duration::from_secs(5);
+/// The least of `identity_bound`: Entra throttles those who exchange tokens more often.
+const LEAST_IDENTITY: Duration = Duration::from_secs(300);
+const LEAST_IDENTITY_DEV: Duration = Duration::from_secs(60);
+/// What stand-ins for vaults on this machine are asked tokens for.
+const LOCALHOST_SCOPE: &str = "https://vault.azure.net/.default";
+
+/// `[keys]`, and which hosts may be a tenant's vault.
+pub(super) fn keys(
+    mut section: Section<'_, '_>,
+    outside: &Outside<'_>,
+    dev: bool,
+    stores: &BTreeMap<String, Option<StoreOptions>>,
+) -> (Option<Keys>, VaultHosts) {
+    let hosts = vault_hosts(&mut section, dev);
+    let bounds = bounds(&mut section, dev);
+    let origin = section
+        .need("origin_secrets")
+        .and_then(Entry::list)
+        .and_then(|secrets| origin(&section, secrets, outside));
+    let transport = transport(&mut section, outside, dev, &bounds);
+    let keyring = keyring(&mut section, stores);
+    let (Some(origin), Some(keyring)) = (origin, keyring) else {
+        return (None, hosts);
+    };
+    let keys = Keys {
+        bounds,
+        origin: Arc::new(origin),
+        transport,
+        keyring,
+    };
+    (Some(keys), hosts)
+}
+
+/// The store of the keyring: the one that is named, or else the only one.
+fn keyring(section: &mut Section<'_, '_>, stores: &BTreeMap<String, Option<StoreOptions>>) -> Option<String> {
+    if let Some(entry) = section.take("keyring") {
+        return entry.one_of("store", stores);
+    }
+    match stores.len() {
+        1 => stores.keys().next().cloned(),
+        // That there is none is told already.
+        0 => None,
+        _ => {
+            section.wrong("keyring", Fault::Missing);
+            None
+        }
+    }
+}
+
+fn bounds(section: &mut Section<'_, '_>, dev: bool) -> Bounds {
+    let least_identity = if dev { LEAST_IDENTITY_DEV } else { LEAST_IDENTITY };
+    let mut span = |key, least, most, default| {
+        section
+            .take(key)
+            .and_then(|entry| entry.parsed(|text| value::span_within(text, least, most)))
+            .unwrap_or(default)
+    };
+    let revocation = span("revocation_bound", LEAST_REVOCATION, HOUR, Duration::from_secs(30));
+    let identity = span("identity_bound", least_identity, DAY, Duration::from_secs(600));
+    if identity < revocation {
+        section.wrong("identity_bound", Fault::Form("no shorter than revocation_bound"));
+    }
+    Bounds::new(revocation, identity)
+}
+
+fn origin(section: &Section<'_, '_>, entries: Vec<Entry<'_, '_>>, outside: &Outside<'_>) -> Option<OriginSecrets> {
+    let secrets: Vec<_> = entries.into_iter().map(|entry| outside.secret(entry)).collect();
+    // All of them, or the numbers would be off.
+    let secrets: Vec<Secret> = secrets.into_iter().collect::<Option<_>>()?;
+    let made = OriginSecrets::new(secrets.iter().map(Secret::bytes));
+    made.map_err(|weak| match weak {
+        WeakSecret::Missing => section.wrong("origin_secrets", Fault::Missing),
+        WeakSecret::Short { number, .. } => {
+            section.wrong(&format!("origin_secrets[{}]", number - 1), Fault::Origin(weak))
+        }
+        WeakSecret::Derivation => section.wrong("origin_secrets", Fault::Origin(weak)),
+    })
+    .ok()
+}
+
+fn transport(section: &mut Section<'_, '_>, outside: &Outside<'_>, dev: bool, bounds: &Bounds) -> TransportOptions {
+    let default = TransportOptions::default();
+    let deadline = section
+        .take("deadline")
+        .and_then(|entry| entry.parsed(|text| value::span_within(text, Duration::from_secs(1), bounds.revocation)))
+        // A call that hangs must leave time for another before the lease ends.
+        .unwrap_or(default.deadline.min(bounds.revocation / 2));
+    let ca_pem = section.take("ca_file").and_then(|entry| outside.roots(&entry));
+    let imds_endpoint = section.take("imds_endpoint").and_then(|entry| {
+        if !dev {
+            entry.wrong(Fault::DevOnly);
+            return None;
+        }
+        entry.parsed(|text| {
+            value::endpoint(text)?;
+            Url::parse(text).map_err(|_| Fault::Form("an http URL"))
+        })
+    });
+    TransportOptions {
+        ca_pem: ca_pem.map(|(pem, _)| pem),
+        connect_timeout: default.connect_timeout.min(deadline),
+        deadline,
+        imds_endpoint,
+    }
+}
+
+fn vault_hosts(section: &mut Section<'_, '_>, dev: bool) -> VaultHosts {
+    let hosts = match section.take("vault_hosts").and_then(Entry::list) {
+        None => VaultHosts::default(),
+        Some(entries) => entries
+            .iter()
+            .filter_map(|entry| entry.parsed(value::domain))
+            .fold(VaultHosts::none(), |hosts, domain| {
+                hosts.with(&domain, &format!("https://{domain}/.default"))
+            }),
+    };
+    match dev {
+        true => hosts.with_localhost(LOCALHOST_SCOPE),
+        false => hosts,
+    }
+}
+
+/// `[identity.…]`: an identity but for the tenant it is used in.
+pub(super) enum Template {
+    Federated {
+        managed_identity: EntraId,
+        audience: String,
+        app: EntraId,
+        authority: Authority,
+    },
+    Managed {
+        managed_identity: Option<EntraId>,
+    },
+    Workload {
+        app: EntraId,
+        authority: Authority,
+        token_file: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Federated,
+    Managed,
+    Workload,
+}
+
+/// The identities by name; `None` where one has a mistake, so that who refers to it makes no second one.
+pub(super) fn identities(
+    sections: Vec<(String, Section<'_, '_>)>,
+    outside: &Outside<'_>,
+) -> BTreeMap<String, Option<Template>> {
+    sections
+        .into_iter()
+        .map(|(name, section)| {
+            if let Err(fault) = value::name(&name) {
+                section.wrong("", fault);
+            }
+            (name, identity(section, outside))
+        })
+        .collect()
+}
+
+fn identity(mut section: Section<'_, '_>, outside: &Outside<'_>) -> Option<Template> {
+    let kinds = [
+        ("federated", Kind::Federated),
+        ("managed", Kind::Managed),
+        ("workload", Kind::Workload),
+    ];
+    let Some(kind) = section.need("kind").and_then(|entry| entry.choice(&kinds)) else {
+        section.give_up();
+        return None;
+    };
+    let id = |entry: Entry<'_, '_>| entry.parsed(str::parse::<EntraId>);
+    match kind {
+        Kind::Federated => {
+            let managed_identity = section.need("managed_identity").and_then(id);
+            let app = section.need("app").and_then(id);
+            let authority = authority(&mut section);
+            let audience = match section.take("audience") {
+                None => Some(PUBLIC_AUDIENCE.to_owned()),
+                Some(entry) => entry.text().map(str::to_owned),
+            };
+            Some(Template::Federated {
+                managed_identity: managed_identity?,
+                audience: audience?,
+                app: app?,
+                authority: authority?,
+            })
+        }
+        Kind::Managed => {
+            let managed_identity = match section.take("managed_identity") {
+                None => None,
+                Some(entry) => Some(id(entry)?),
+            };
+            Some(Template::Managed { managed_identity })
+        }
+        Kind::Workload => {
+            let app = section.need("app").and_then(id);
+            let authority = authority(&mut section);
+            let token_file = section.need("token_file").and_then(|entry| outside.path(&entry));
+            Some(Template::Workload {
+                app: app?,
+                authority: authority?,
+                token_file: token_file?,
+            })
+        }
+    }
+}
+
+fn authority(section: &mut Section<'_, '_>) -> Option<Authority> {
+    match section.take("authority") {
+        None => Some(Authority::default()),
+        Some(entry) => entry.parsed(str::parse),
+    }
+}
+
+/// `[tenant.…]`; `None` where one has a mistake.
+pub(super) fn tenants(
+    sections: Vec<(String, Section<'_, '_>)>,
+    identities: &BTreeMap<String, Option<Template>>,
+    hosts: &VaultHosts,
+) -> BTreeMap<String, Option<Tenant>> {
+    sections
+        .into_iter()
+        .map(|(name, section)| {
+            if let Err(fault) = value::name(&name) {
+                section.wrong("", fault);
+            }
+            (name, tenant(section, identities, hosts))
+        })
+        .collect()
+}
+
+fn tenant(
+    mut section: Section<'_, '_>,
+    identities: &BTreeMap<String, Option<Template>>,
+    hosts: &VaultHosts,
+) -> Option<Tenant> {
+    let key = section
+        .need("key")
+        .and_then(|entry| entry.parsed(|text| KeyUrl::parse(text, hosts)));
+    let named = section
+        .need("identity")
+        .and_then(|entry| entry.one_of("identity", identities));
+    let entra_tenant = section.take("entra_tenant");
+    let given = entra_tenant.is_some();
+    let entra_tenant = entra_tenant.and_then(|entry| entry.parsed(str::parse::<EntraId>));
+    let template = identities.get(&named?)?.as_ref()?;
+    match template {
+        Template::Managed { .. } if given => section.wrong(
+            "entra_tenant",
+            Fault::Form("left out: a managed identity has a tenant of its own"),
+        ),
+        Template::Federated { .. } | Template::Workload { .. } if !given => {
+            section.wrong("entra_tenant", Fault::Missing)
+        }
+        _ => {}
+    }
+    Some(Tenant {
+        key: key?,
+        identity: template.within(entra_tenant)?,
+    })
+}
+
+impl Template {
+    /// The identity in a customer's tenant; `None` if it needs one and there is none.
+    fn within(&self, tenant: Option<EntraId>) -> Option<Identity> {
+        Some(match self {
+            Self::Federated {
+                managed_identity,
+                audience,
+                app,
+                authority,
+            } => Identity::Federated {
+                managed_identity: managed_identity.clone(),
+                audience: audience.clone(),
+                app: app.clone(),
+                tenant: tenant?,
+                authority: authority.clone(),
+            },
+            Self::Managed { managed_identity } => Identity::Managed {
+                managed_identity: managed_identity.clone(),
+            },
+            Self::Workload {
+                app,
+                authority,
+                token_file,
+            } => Identity::Workload {
+                app: app.clone(),
+                tenant: tenant?,
+                authority: authority.clone(),
+                token_file: token_file.clone(),
+            },
+        })
+    }
+}

@@ -1,0 +1,213 @@
+//! What the gate is told: a TOML file and what it refers to, read once, into values that need no further checks. The only
+//! place that reads files and the environment. All mistakes are told at once, each with its place.
+//!
+//! `config/example.toml` explains every setting.
+
+mod keys;
+mod mistake;
+mod outside;
+mod section;
+mod serving;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use mistake::{Fault, Mistake, Mistakes};
+
+use crate::config::outside::Outside;
+use crate::config::section::{Report, Section};
+use crate::keys::Bounds;
+use crate::keys::identity::Identity;
+use crate::keys::key_url::KeyUrl;
+use crate::keys::transport::TransportOptions;
+use crate::listener::ListenerOptions;
+use crate::seal::OriginSecrets;
+use crate::telemetry::logs::Format;
+use crate::upstream::StoreOptions;
+use crate::upstream::sigv4::Credential;
+
+/// Where the admin listener is unless configured.
+const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
+
+/// A configuration without a mistake.
+pub struct Config {
+    /// Whether stand-ins on this machine may take the place of vaults and of Entra.
+    pub dev: bool,
+    /// How log lines are written, and which.
+    pub log: Log,
+    /// Where health and metrics are served.
+    pub admin: SocketAddr,
+    /// Where clients are served: one listener at least, no address twice.
+    pub listeners: Vec<ListenerOptions>,
+    /// The real stores, by name: one at least.
+    pub stores: BTreeMap<String, StoreOptions>,
+    /// What all tenants' keys have in common.
+    pub keys: Keys,
+    /// The tenants, by name: one at least.
+    pub tenants: BTreeMap<Arc<str>, Tenant>,
+    /// Who may ask: one at least, no access key twice, every tenant in `tenants`.
+    pub clients: Vec<Client>,
+    /// What there is to ask for: one at least, in the order of their names; tenant and store exist.
+    pub buckets: Vec<Bucket>,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The form of a line.
+    pub format: Format,
+    /// A directive list that `tracing` can read.
+    pub filter: String,
+}
+
+/// `[keys]`.
+pub struct Keys {
+    /// How long a yes counts.
+    pub bounds: Bounds,
+    /// The fleet's mark on its envelopes.
+    pub origin: Arc<OriginSecrets>,
+    /// How vaults, Entra and the managed identity endpoint are reached.
+    pub transport: TransportOptions,
+    /// The store whose system container holds the keyring; it exists.
+    pub keyring: String,
+}
+
+/// `[tenant.…]`.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    /// The tenant's CMK, on an allowed host.
+    pub key: KeyUrl,
+    /// Who the gate is to the CMK's vault.
+    pub identity: Identity,
+}
+
+/// `[[credential]]`.
+pub struct Client {
+    /// What the client signs with.
+    pub credential: Arc<Credential>,
+    /// The tenants whose buckets it may use: one at least.
+    pub tenants: Vec<Arc<str>>,
+}
+
+/// `[bucket.…]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its name, to clients and in the store.
+    pub name: String,
+    /// Whose objects lie in it.
+    pub tenant: Arc<str>,
+    /// The name of the store it lies in.
+    pub store: String,
+    /// The name that its objects are bound to.
+    pub sealed_as: String,
+}
+
+impl Config {
+    /// Reads a file; relative paths in it start at its directory.
+    ///
+    /// # Errors
+    /// [`Mistakes`]: all there are. A file that can't be read is one.
+    pub fn load(path: &Path) -> Result<Self, Mistakes> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let fault = Fault::File {
+                path: path.display().to_string(),
+                reason: error.to_string(),
+            };
+            let place = String::new();
+            Mistakes::of(vec![Mistake {
+                place,
+                line: None,
+                fault,
+            }])
+        })?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&text, base, |name| std::env::var(name).ok())
+    }
+
+    /// Reads a text; relative paths in it start at `base`, and `env` gives the value of an environment variable.
+    ///
+    /// # Errors
+    /// [`Mistakes`]: all there are.
+    pub fn parse(text: &str, base: &Path, env: impl Fn(&str) -> Option<String>) -> Result<Self, Mistakes> {
+        let report = Report::new(text);
+        let config = read(report.root(), &Outside { base, env: &env });
+        match (report.into_mistakes(), config) {
+            (mistakes, Some(config)) if mistakes.is_empty() => Ok(config),
+            (mistakes, _) => Err(Mistakes::of(mistakes)),
+        }
+    }
+}
+
+/// The whole file, section by section; those that others refer to come first. `None` only with a mistake noted.
+fn read(mut root: Section<'_, '_>, outside: &Outside<'_>) -> Option<Config> {
+    let dev = root.take("dev").and_then(|entry| entry.flag()).unwrap_or(false);
+    let drain = root
+        .take("drain")
+        .and_then(|entry| entry.parsed(|text| value::span_within(text, Duration::ZERO, Duration::from_secs(3600))))
+        .unwrap_or(ListenerOptions::DRAIN);
+    let log = log(root.section("log"));
+
+    let mut taken = Vec::new();
+    let admin = admin(root.section("admin"), &mut taken);
+    let listeners = serving::listeners(root.several("listener"), outside, drain, &mut taken);
+
+    let stores = serving::stores(root.named("store"), outside);
+    let (keys, hosts) = keys::keys(root.section("keys"), outside, dev, &stores);
+
+    let identities = keys::identities(root.named("identity"), outside);
+    let tenants = keys::tenants(root.named("tenant"), &identities, &hosts);
+    let clients = serving::clients(root.several("credential"), outside, &tenants);
+    let buckets = serving::buckets(root.named("bucket"), &tenants, &stores);
+
+    let whole = |(name, value): (String, Option<_>)| Some((name, value?));
+    let tenants = tenants
+        .into_iter()
+        .map(|(name, tenant)| Some((Arc::from(name), tenant?)));
+    Some(Config {
+        dev,
+        log: log?,
+        admin: admin?,
+        listeners,
+        stores: stores.into_iter().map(whole).collect::<Option<_>>()?,
+        keys: keys?,
+        tenants: tenants.collect::<Option<_>>()?,
+        clients,
+        buckets,
+    })
+}
+
+fn log(mut section: Section<'_, '_>) -> Option<Log> {
+    let format = match section.take("format") {
+        None => Some(Format::default()),
+        Some(entry) => entry.choice(&[("json", Format::Json), ("text", Format::Text)]),
+    };
+    let filter = match section.take("filter") {
+        None => Some("info".to_owned()),
+        Some(entry) => entry.parsed(|text| {
+            tracing_subscriber::EnvFilter::try_new(text)
+                .map(|_| text.to_owned())
+                .map_err(|_| Fault::Form("a filter, like \"info\" or \"info,portcullis=debug\""))
+        }),
+    };
+    Some(Log {
+        format: format?,
+        filter: filter?,
+    })
+}
+
+fn admin(mut section: Section<'_, '_>, taken: &mut Vec<(SocketAddr, String)>) -> Option<SocketAddr> {
+    let place = section.place_of("address");
+    match section.take("address") {
+        Some(entry) => serving::address(&entry, place, taken),
+        None => {
+            taken.push((ADMIN, place));
+            Some(ADMIN)
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! `[[listener]]`, `[store.…]`, `[[credential]]` and `[bucket.…]`: who may ask, where, and for what.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::mistake::Fault;
+use crate::config::outside::Outside;
+use crate::config::section::{Entry, Section};
+use crate::config::{Bucket, Client, Tenant, value};
+use crate::listener::ListenerOptions;
+use crate::upstream::StoreOptions;
+use crate::upstream::sigv4::{Credential, SecretKey};
+
+/// The least of a client's secret, in bytes. Amazon's have 40.
+const LEAST_SECRET: usize = 16;
+/// The region that requests are signed for unless configured: what SDKs take for stores that have none.
+const REGION: &str = "us-east-1";
+
+/// `[[listener]]`. `taken` holds the addresses in use and who uses them.
+pub(super) fn listeners(
+    sections: Vec<Section<'_, '_>>,
+    outside: &Outside<'_>,
+    drain: Duration,
+    taken: &mut Vec<(SocketAddr, String)>,
+) -> Vec<ListenerOptions> {
+    sections
+        .into_iter()
+        .filter_map(|section| listener(section, outside, drain, taken))
+        .collect()
+}
+
+fn listener(
+    mut section: Section<'_, '_>,
+    outside: &Outside<'_>,
+    drain: Duration,
+    taken: &mut Vec<(SocketAddr, String)>,
+) -> Option<ListenerOptions> {
+    let address = section
+        .need("address")
+        .and_then(|entry| address(&entry, section.place_of("address"), taken));
+    // Which dialect is spoken there: the only one so far.
+    let _: Option<()> = section.take("protocol").and_then(|entry| entry.choice(&[("s3", ())]));
+    let tls = match section.take("tls") {
+        None => Some(None),
+        Some(entry) => entry.section().and_then(|section| outside.tls(section)).map(Some),
+    };
+    let max_connections = number(&mut section, "max_connections", 1, 1_000_000);
+    let send_buffer = number(&mut section, "send_buffer", 4096, 64 * 1024 * 1024);
+    Some(ListenerOptions {
+        address: address?,
+        tls: tls?,
+        max_connections: max_connections.map_or(ListenerOptions::MAX_CONNECTIONS, |most| most as usize),
+        send_buffer: send_buffer.unwrap_or(ListenerOptions::SEND_BUFFER),
+        drain,
+    })
+}
+
+/// An address that nobody else listens on.
+pub(super) fn address(
+    entry: &Entry<'_, '_>,
+    place: String,
+    taken: &mut Vec<(SocketAddr, String)>,
+) -> Option<SocketAddr> {
+    let address = entry.parsed(value::address)?;
+    if let Some((_, by)) = taken.iter().find(|(other, _)| value::collide(address, *other)) {
+        entry.wrong(Fault::Taken { by: by.clone() });
+        return None;
+    }
+    taken.push((address, place));
+    Some(address)
+}
+
+fn number(section: &mut Section<'_, '_>, key: &'static str, least: u32, most: u32) -> Option<u32> {
+    section.take(key).and_then(|entry| entry.number(least, most))
+}
+
+/// `[store.…]`; `None` where one has a mistake.
+pub(super) fn stores(
+    sections: Vec<(String, Section<'_, '_>)>,
+    outside: &Outside<'_>,
+) -> BTreeMap<String, Option<StoreOptions>> {
+    sections
+        .into_iter()
+        .map(|(name, section)| {
+            if let Err(fault) = value::name(&name) {
+                section.wrong("", fault);
+            }
+            (name, store(section, outside))
+        })
+        .collect()
+}
+
+fn store(mut section: Section<'_, '_>, outside: &Outside<'_>) -> Option<StoreOptions> {
+    let kind = section.need("kind").and_then(|entry| entry.choice(&[("s3", ())]));
+    if kind.is_none() {
+        section.give_up();
+        return None;
+    }
+    let endpoint = section.need("endpoint").and_then(|entry| entry.parsed(value::endpoint));
+    let region = match section.take("region") {
+        None => Some(REGION.to_owned()),
+        Some(entry) => entry.parsed(value::region),
+    };
+    let credential = credential(&mut section, outside, 1);
+    let roots = match section.take("ca_file") {
+        None => Some(None),
+        Some(entry) => outside.roots(&entry).map(|(_, roots)| Some(roots)),
+    };
+    let system_container = section
+        .need("system_container")
+        .and_then(|entry| entry.parsed(|name| value::bucket(name).map(|()| name.to_owned())));
+    let (scheme, authority) = endpoint?;
+    Some(StoreOptions {
+        scheme,
+        authority,
+        region: region?,
+        credential: credential?,
+        roots: roots?,
+        system_container: system_container?,
+    })
+}
+
+/// An access key and its secret, of `least` bytes at least.
+fn credential(section: &mut Section<'_, '_>, outside: &Outside<'_>, least: usize) -> Option<Arc<Credential>> {
+    let access_key = section.need("access_key_id").and_then(|entry| {
+        // A first try with no secret: what is wrong with the access key alone.
+        let access_key = entry.text()?.to_owned();
+        entry.check(Credential::new(access_key.as_str(), SecretKey::new("")))?;
+        Some(access_key)
+    });
+    let secret = section
+        .need("secret_access_key")
+        .and_then(|entry| outside.secret(entry))
+        .and_then(|secret| {
+            let text = secret.text(least).map(SecretKey::new);
+            text.map_err(|fault| section.wrong("secret_access_key", fault)).ok()
+        });
+    Credential::new(access_key?, secret?).map(Arc::new).ok()
+}
+
+/// `[[credential]]`.
+pub(super) fn clients(
+    sections: Vec<Section<'_, '_>>,
+    outside: &Outside<'_>,
+    tenants: &BTreeMap<String, Option<Tenant>>,
+) -> Vec<Client> {
+    let mut taken = HashMap::new();
+    sections
+        .into_iter()
+        .filter_map(|mut section| {
+            let credential = credential(&mut section, outside, LEAST_SECRET);
+            let allowed = section.need("tenants").and_then(Entry::list).map(|entries| {
+                if entries.is_empty() {
+                    section.wrong("tenants", Fault::Form("one tenant's name at least"));
+                }
+                let names = entries.iter().filter_map(|entry| entry.one_of("tenant", tenants));
+                names.map(Arc::from).collect()
+            });
+            let credential = credential?;
+            let place = section.place_of("access_key_id");
+            if let Some(by) = taken.insert(credential.access_key().to_owned(), place) {
+                section.wrong("access_key_id", Fault::Taken { by });
+            }
+            Some(Client {
+                credential,
+                tenants: allowed?,
+            })
+        })
+        .collect()
+}
+
+/// `[bucket.…]`.
+pub(super) fn buckets(
+    sections: Vec<(String, Section<'_, '_>)>,
+    tenants: &BTreeMap<String, Option<Tenant>>,
+    stores: &BTreeMap<String, Option<StoreOptions>>,
+) -> Vec<Bucket> {
+    sections
+        .into_iter()
+        .filter_map(|(name, mut section)| {
+            if let Err(fault) = value::bucket(&name) {
+                section.wrong("", fault);
+            }
+            let tenant = section.need("tenant").and_then(|entry| entry.one_of("tenant", tenants));
+            let store = section.need("store").and_then(|entry| entry.one_of("store", stores));
+            let sealed_as = match section.take("sealed_as") {
+                None => Some(name.clone()),
+                Some(entry) => entry.parsed(|text| value::bucket(text).map(|()| text.to_owned())),
+            };
+            // An object without a seal is never served: the only choice so far.
+            let _: Option<()> = section.take("unsealed").and_then(|entry| entry.choice(&[("deny", ())]));
+            let store = store?;
+            if let Some(Some(options)) = stores.get(&store)
+                && options.system_container == name
+            {
+                section.wrong(
+                    "",
+                    Fault::Taken {
+                        by: format!("store.{store}.system_container"),
+                    },
+                );
+            }
+            Some(Bucket {
+                name,
+                tenant: Arc::from(tenant?),
+                store,
+                sealed_as: sealed_as?,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,292 @@
+//! The example loads; every mistake is told, with its place, and without a secret.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::*;
+use crate::keys::identity::Identity;
+
+const EXAMPLE: &str = include_str!("../../config/example.toml");
+const SECRET: &str = "correct-horse-battery-staple-correct-horse";
+
+/// A directory with what the example refers to; removed when dropped.
+struct Files(PathBuf);
+
+impl Files {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("portcullis-config-{name}-{}", std::process::id()));
+        fs::create_dir_all(dir.join("secrets")).unwrap();
+        fs::create_dir_all(dir.join("tls")).unwrap();
+        for secret in ["store-main", "origin", "operations", "azure-identity-token"] {
+            fs::write(dir.join("secrets").join(secret), format!("{SECRET}\n")).unwrap();
+        }
+        fs::write(dir.join("secrets/short"), "hunter2-hunter2").unwrap();
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        fs::write(dir.join("tls/server.pem"), made.cert.pem()).unwrap();
+        fs::write(dir.join("tls/server.key"), made.signing_key.serialize_pem()).unwrap();
+        let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        fs::write(dir.join("tls/other.key"), other.signing_key.serialize_pem()).unwrap();
+        Self(dir)
+    }
+
+    fn parse(&self, text: &str) -> Result<Config, Mistakes> {
+        Config::parse(text, &self.0, |name| {
+            (name == "ACME_APP_SECRET").then(|| SECRET.to_owned())
+        })
+    }
+
+    /// The mistakes as they are shown, without the directory's name.
+    fn mistakes(&self, text: &str) -> Vec<String> {
+        let mistakes = self.parse(text).err().map(|mistakes| {
+            assert!(!format!("{mistakes}{mistakes:?}").contains(SECRET), "a secret is shown");
+            mistakes.to_string()
+        });
+        let dir = format!("{}/", self.0.display());
+        let lines = mistakes.as_deref().unwrap_or_default().lines();
+        lines.map(|line| line.replace(&dir, "")).collect()
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn the_example_loads() {
+    let files = Files::new("example");
+    assert_eq!(files.mistakes(EXAMPLE), [""; 0]);
+    let config = files.parse(EXAMPLE).ok().unwrap();
+    assert_eq!(config.log.filter, "info");
+    assert_eq!(config.admin.to_string(), "127.0.0.1:9900");
+    let listener = &config.listeners[0];
+    assert_eq!(listener.address.to_string(), "0.0.0.0:9000");
+    assert_eq!(listener.tls.as_ref().unwrap().alpn_protocols, [b"http/1.1"]);
+    assert_eq!((listener.max_connections, listener.send_buffer), (4096, 256 * 1024));
+    let store = &config.stores["main"];
+    assert_eq!(store.authority, "s3.eu-central-1.amazonaws.com");
+    assert_eq!(store.credential.access_key(), "AKIAEXAMPLEGATE");
+    assert_eq!(config.keys.bounds.revocation, Duration::from_secs(30));
+    assert_eq!(config.keys.bounds.identity, Duration::from_secs(600));
+    assert_eq!(config.keys.keyring, "main");
+    let acme = &config.tenants["acme"];
+    assert_eq!(acme.key.versionless(), "https://acme-kv.vault.azure.net/keys/cmk");
+    assert!(matches!(&acme.identity, Identity::Federated { tenant, .. } if tenant.as_str().starts_with("3c2b1a09")));
+    assert_eq!(config.clients[1].tenants, [Arc::from("acme"), Arc::from("globex")]);
+    let buckets: Vec<_> = config
+        .buckets
+        .iter()
+        .map(|bucket| (&*bucket.name, &*bucket.sealed_as))
+        .collect();
+    assert_eq!(
+        buckets,
+        [("acme-files", "acme-files"), ("globex-files", "globex-files")]
+    );
+}
+
+/// What the example says of a default is true: each line that is commented out may be said aloud.
+#[test]
+fn the_example_shows_the_defaults() {
+    let files = Files::new("defaults");
+    fs::copy(files.0.join("tls/server.pem"), files.0.join("tls/store-ca.pem")).unwrap();
+    fs::copy(files.0.join("tls/server.pem"), files.0.join("tls/azure-ca.pem")).unwrap();
+    let is_setting = |line: &str| {
+        let key = line.split_once(" = ").map_or("", |(key, _)| key);
+        !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+    };
+    let mut in_list = false;
+    let said: Vec<_> = EXAMPLE
+        .lines()
+        .map(|line| {
+            let bare = line.strip_prefix("# ").unwrap_or(line);
+            in_list = (in_list || bare.ends_with(" = [")) && bare != "]";
+            // The region's default is told above another value.
+            let other = ["region = \"us-east-1\"", "imds_endpoint"];
+            let shown = is_setting(bare) || in_list || bare == "]";
+            match shown && !other.iter().any(|other| bare.starts_with(other)) {
+                true => bare,
+                false => line,
+            }
+        })
+        .collect();
+    let said = said.join("\n");
+    assert!(said.contains("\nkeyring = \"main\"\n") && said.contains("\n]\n") && said.contains("\ndev = false\n"));
+    assert_eq!(files.mistakes(&said), [""; 0]);
+    let (said, silent) = (files.parse(&said).ok().unwrap(), files.parse(EXAMPLE).ok().unwrap());
+    assert_eq!(said.log, silent.log);
+    assert_eq!(said.admin, silent.admin);
+    assert_eq!(said.buckets, silent.buckets);
+    assert_eq!(said.keys.keyring, silent.keys.keyring);
+    assert_eq!(format!("{:?}", said.keys.bounds), format!("{:?}", silent.keys.bounds));
+    assert_eq!(said.keys.transport.deadline, silent.keys.transport.deadline);
+    let of = |config: &Config| {
+        let listener = &config.listeners[0];
+        (listener.max_connections, listener.send_buffer, listener.drain)
+    };
+    assert_eq!(of(&said), of(&silent));
+    assert_eq!(
+        format!("{:?}", said.tenants["acme"]),
+        format!("{:?}", silent.tenants["acme"])
+    );
+}
+
+/// One change to the example, and the one mistake that it makes.
+#[test]
+#[rustfmt::skip] // a row a mistake
+fn each_mistake_is_told_with_its_place() {
+    let files = Files::new("mistakes");
+    let table: &[(&str, &str, &str)] = &[
+        // Unknown, missing, of the wrong kind.
+        ("[log]", "colour = 1\n[log]", "colour: is not known; known here: dev, drain, log, admin, listener, store, keys, identity, tenant, credential, bucket"),
+        ("[admin]", "[admin]\nport = 1", "admin.port: is not known; known here: address"),
+        ("address = \"0.0.0.0:9000\"\n", "", "listener[0].address: is missing"),
+        ("address = \"0.0.0.0:9000\"", "address = 9000", "listener[0].address: should be text, not a number"),
+        ("[[listener]]", "[listener]", "listener: should be a list, not a table"),
+        ("tenants = [\"acme\"]", "tenants = \"acme\"", "credential[0].tenants: should be a list, not text"),
+        ("kind = \"managed\"", "kind = \"certificate\"", "identity.own.kind: should be one of \"federated\", \"managed\", \"workload\""),
+        ("kind = \"s3\"", "kind = \"gcs\"", "store.main.kind: should be one of \"s3\""),
+        // Files.
+        ("tls/server.pem", "tls/none.pem", "listener[0].tls.certificate: tls/none.pem can't be read: No such file or directory (os error 2)"),
+        ("tls/server.pem", "tls/server.key", "listener[0].tls.certificate: tls/server.key holds no usable PEM certificate"),
+        ("tls/server.key", "tls/server.pem", "listener[0].tls.key: tls/server.pem holds no usable PEM private key"),
+        ("tls/server.key", "tls/other.key", "listener[0].tls: the certificate and its key can't be used: keys may not be consistent: KeyMismatch"),
+        ("# ca_file = \"tls/store-ca.pem\"", "ca_file = \"secrets/origin\"", "store.main.ca_file: secrets/origin holds no usable PEM certificate"),
+        ("azure-identity-token", "none", "identity.cluster.token_file: secrets/none can't be read: No such file or directory (os error 2)"),
+        ("# authority = \"https://login.microsoftonline.com\"", "authority = \"http://login.microsoftonline.com\"", "identity.isv.authority: should be an https URL without a path"),
+        // Secrets.
+        ("{ file = \"secrets/operations\" }", "\"correct-horse-battery-staple-correct-horse\"", "credential[1].secret_access_key: a secret never stands in the configuration itself: give { file = \"…\" } or { env = \"…\" }"),
+        ("{ file = \"secrets/operations\" }", "{ env = \"correct-horse-battery-staple-correct-horse\" }", "credential[1].secret_access_key.env: names an environment variable that is not set, or is not text"),
+        ("{ file = \"secrets/operations\" }", "{ file = \"correct-horse-battery-staple-correct-horse\" }", "credential[1].secret_access_key.file: names a file that can't be read: No such file or directory (os error 2)"),
+        ("{ file = \"secrets/operations\" }", "{}", "credential[1].secret_access_key: should be either { file = \"…\" } or { env = \"…\" }"),
+        ("{ file = \"secrets/operations\" }", "{ file = \"secrets/short\" }", "credential[1].secret_access_key: the secret has 15 bytes; it should have 16 at least"),
+        ("[{ file = \"secrets/origin\" }]", "[{ file = \"secrets/origin\" }, { file = \"secrets/short\" }]", "keys.origin_secrets[1]: an origin secret has 32 bytes at least; number 2 has 15"),
+        ("[{ file = \"secrets/origin\" }]", "[]", "keys.origin_secrets: is missing"),
+        // References.
+        ("identity = \"own\"", "identity = \"none\"", "tenant.globex.identity: there is no [identity.none]"),
+        ("tenants = [\"acme\"]", "tenants = [\"acme\", \"none\"]", "credential[0].tenants[1]: there is no [tenant.none]"),
+        ("tenants = [\"acme\"]", "tenants = []", "credential[0].tenants: should be one tenant's name at least"),
+        ("# keyring = \"main\"", "keyring = \"none\"", "keys.keyring: there is no [store.none]"),
+        // Twice.
+        ("\"OPERATIONS\"", "\"ACMEAPP1\"", "credential[1].access_key_id: is taken by credential[0].access_key_id already"),
+        ("0.0.0.0:9000", "0.0.0.0:9900", "listener[0].address: is taken by admin.address already"),
+        ("portcullis-system", "acme-files", "bucket.acme-files: is taken by store.main.system_container already"),
+        // Bounds.
+        ("# revocation_bound = \"30s\"", "revocation_bound = \"4s\"", "keys.revocation_bound: should be from 5s to 1h"),
+        ("# identity_bound = \"10m\"", "identity_bound = \"299s\"", "keys.identity_bound: should be from 5m to 24h"),
+        ("# revocation_bound = \"30s\"", "revocation_bound = \"20m\"", "keys.identity_bound: should be no shorter than revocation_bound"),
+        ("# deadline = \"10s\"", "deadline = \"31s\"", "keys.deadline: should be from 1s to 30s"),
+        ("# max_connections = 4096", "max_connections = 0", "listener[0].max_connections: should be from 1 to 1000000"),
+        // Forms.
+        ("acme-kv.vault.azure.net", "acme-kv.example.com", "tenant.acme.key: the host acme-kv.example.com is not among the allowed vault hosts"),
+        ("acme-kv.vault.azure.net", "acme-vault.localhost:8443", "tenant.acme.key: the host acme-vault.localhost is not among the allowed vault hosts"),
+        ("app = \"0b8e3a9c-2d6f-4f0a-8e21-5b7c9d3e1f42\"\n# The customer's cloud", "app = \"common\"\n# The customer's cloud", "identity.isv.app: should be a GUID"),
+        ("entra_tenant = \"3c2b1a09-8d7e-4f6a-9b5c-4d3e2f1a0b9c\"\n", "", "tenant.acme.entra_tenant: is missing"),
+        ("identity = \"own\"", "identity = \"own\"\nentra_tenant = \"3c2b1a09-8d7e-4f6a-9b5c-4d3e2f1a0b9c\"", "tenant.globex.entra_tenant: should be left out: a managed identity has a tenant of its own"),
+        ("# imds_endpoint", "imds_endpoint", "keys.imds_endpoint: is only for dev = true"),
+        ("\"ACMEAPP1\"", "\"ACME/APP\"", "credential[0].access_key_id: an access key is 1 to 128 visible ASCII characters without '/', ',' and '='"),
+        ("[tenant.globex]", "[tenant.\"glo/bex\"]", "tenant.glo/bex: should be a name of 1 to 64 letters, digits, '-' and '_'"),
+        ("# unsealed = \"deny\"", "unsealed = \"serve\"", "bucket.acme-files.unsealed: should be one of \"deny\""),
+        ("# filter = \"info\"", "filter = \"portcullis=loud\"", "log.filter: should be a filter, like \"info\" or \"info,portcullis=debug\""),
+    ];
+    for (from, to, expected) in table {
+        assert!(EXAMPLE.contains(from), "{from}");
+        let told = files.mistakes(&EXAMPLE.replacen(from, to, 1));
+        let told: Vec<_> = told.iter().map(|line| line.split_once(": ").unwrap().1).collect();
+        assert!(told.contains(expected), "{to}: {told:#?}");
+        // What follows from a name that is gone is told as well, but nothing else is.
+        let others = told.iter().filter(|line| *line != expected);
+        assert!(
+            others.clone().all(|line| line.contains("there is no [")),
+            "{to}: {told:#?}"
+        );
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
+    let files = Files::new("all");
+    let text = "\
+dev = \"yes\"
+[[listener]]
+address = \"nowhere\"
+backlog = 5
+[store.main]
+kind = \"s3\"
+endpoint = \"s3.example.com\"
+secret_access_key = \"correct-horse-battery-staple-correct-horse\"
+[tenant.acme]
+key = \"http://acme-kv.vault.azure.net/keys/cmk\"
+";
+    let expected = [
+        "bucket: is missing",
+        "credential: is missing",
+        "identity: is missing",
+        "keys.origin_secrets: is missing",
+        "line 1: dev: should be true or false, not text",
+        "line 3: listener[0].address: should be an IP address and a port, like \"0.0.0.0:9000\" or \"[::]:9000\"",
+        "line 4: listener[0].backlog: is not known; known here: address, protocol, tls, max_connections, send_buffer",
+        "line 5: store.main.access_key_id: is missing",
+        "line 5: store.main.system_container: is missing",
+        "line 7: store.main.endpoint: should be an http or https URL without a path, like \"https://s3.eu-central-1.amazonaws.com\"",
+        "line 8: store.main.secret_access_key: a secret never stands in the configuration itself: give { file = \"…\" } or { env = \"…\" }",
+        "line 9: tenant.acme.identity: is missing",
+        "line 10: tenant.acme.key: not an https URL of the form https://<vault>/keys/<name>[/<version>]",
+    ];
+    assert_eq!(files.mistakes(text), expected);
+}
+
+#[test]
+fn what_is_not_toml_is_told_without_the_line_itself() {
+    let files = Files::new("syntax");
+    let broken = EXAMPLE.replacen(
+        "{ file = \"secrets/operations\" }",
+        "\"correct-horse-battery-staple-correct-horse",
+        1,
+    );
+    let told = files.mistakes(&broken);
+    assert!(told.iter().any(|line| line.contains("not TOML: ")), "{told:#?}");
+}
+
+#[test]
+fn dev_allows_stand_ins_on_this_machine() {
+    let files = Files::new("dev");
+    let text = EXAMPLE
+        .replace("# dev = false", "dev = true")
+        .replace("# identity_bound = \"10m\"", "identity_bound = \"60s\"")
+        .replace("# imds_endpoint", "imds_endpoint")
+        .replace("acme-kv.vault.azure.net", "acme-vault.localhost:8443");
+    let config = files.parse(&text).ok().unwrap();
+    assert!(config.tenants["acme"].key.is_loopback());
+    assert_eq!(
+        config.keys.transport.imds_endpoint.unwrap().as_str(),
+        "http://127.0.0.1:9902/"
+    );
+    let text = text.replace("identity_bound = \"60s\"", "identity_bound = \"59s\"");
+    assert_eq!(files.mistakes(&text).len(), 1);
+}
+
+#[test]
+fn several_stores_need_a_keyring() {
+    let files = Files::new("keyring");
+    let (_, store) = EXAMPLE.split_once("[store.main]").unwrap();
+    let (store, _) = store.split_once("# What all tenants").unwrap();
+    let text = format!("{EXAMPLE}\n[store.other]{store}");
+    let told = files.mistakes(&text);
+    assert!(
+        told.len() == 1 && told[0].ends_with("keys.keyring: is missing"),
+        "{told:#?}"
+    );
+    let text = text.replace("# keyring = \"main\"", "keyring = \"other\"");
+    assert_eq!(files.parse(&text).ok().unwrap().keys.keyring, "other");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_a_mistake_too() {
+    let missing = Config::load(Path::new("/nonexistent/portcullis.toml")).err().unwrap();
+    assert_eq!(
+        missing.to_string(),
+        "/nonexistent/portcullis.toml can't be read: No such file or directory (os error 2)"
+    );
+}
