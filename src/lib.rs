@@ -17,3 +17,4 @@ pub mod seal;
 pub mod telemetry;
 
 pub mod config;
+pub mod dev;

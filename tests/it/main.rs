@@ -1,0 +1,14 @@
+//! The integration tests: one binary, one file a subject.
+// A panic is how a test fails; clippy's own exception covers only the test functions, not what they share.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
+mod listener;
+mod standin;
+mod store;
+mod vault;
