@@ -18,3 +18,5 @@ pub mod telemetry;
 
 pub mod config;
 pub mod dev;
+
+pub mod commands;

@@ -1,3 +1,84 @@
 //! The commands: arguments in, exit status out. No logic.
 
-fn main() {}
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use portcullis::commands::{self, DevOptions};
+
+/// A transparent encrypting storage proxy: every tenant's objects sealed under the tenant's own key.
+#[derive(Parser)]
+#[command(name = "portcullis", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gate as the configuration says.
+    Serve {
+        /// The configuration file (see config/example.toml).
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Run everything on loopback: a directory store, a stand-in for Entra and Key Vault, and the gate with two tenants.
+    Dev {
+        /// Where its state lies.
+        #[arg(long, value_name = "DIR", default_value = "portcullis-dev")]
+        data: PathBuf,
+        /// Where S3 clients connect.
+        #[arg(long, value_name = "PORT", default_value_t = 9000)]
+        s3_port: u16,
+        /// The same over TLS.
+        #[arg(long, value_name = "PORT", default_value_t = 9001)]
+        s3_tls_port: u16,
+        /// Health and metrics.
+        #[arg(long, value_name = "PORT", default_value_t = 9900)]
+        admin_port: u16,
+        /// The stand-in for Entra and Key Vault.
+        #[arg(long, value_name = "PORT", default_value_t = 8443)]
+        vault_port: u16,
+    },
+    /// Play a customer of a running `dev`: disable-key, enable-key, rotate-key, delete-key, recover-key, remove-role, grant-role,
+    /// remove-app, install-app.
+    DevCustomer {
+        /// Where the running `dev` keeps its state.
+        #[arg(long, value_name = "DIR", default_value = "portcullis-dev")]
+        data: PathBuf,
+        /// `acme` or `globex`.
+        tenant: String,
+        /// What the customer does.
+        action: String,
+    },
+    /// Say what a stored object's bytes are, as far as they tell without a key.
+    Inspect {
+        /// The object's bytes, as they lie in the store.
+        file: PathBuf,
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Serve { config } => commands::serve(&config),
+        Command::Dev {
+            data,
+            s3_port,
+            s3_tls_port,
+            admin_port,
+            vault_port,
+        } => commands::dev(DevOptions {
+            data,
+            s3_port,
+            s3_tls_port,
+            admin_port,
+            vault_port,
+        }),
+        Command::DevCustomer { data, tenant, action } => commands::customer(&data, &tenant, &action),
+        Command::Inspect { file, json } => commands::inspect(&file, json),
+    };
+    outcome.into()
+}

@@ -8,6 +8,8 @@
     clippy::print_stderr
 )]
 
+mod dev;
+mod layering;
 mod listener;
 mod standin;
 mod store;

@@ -1,0 +1,392 @@
+//! `portcullis dev`: everything on loopback, nothing else installed. A directory store, a stand-in for Entra and Key Vault, and
+//! before them the very gate that `serve` runs, from a configuration file that is left for reading.
+#![allow(clippy::print_stderr)] // a command's complaint
+
+use std::fmt::Write as _;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, Method};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::commands::hardening::{Hardened, harden};
+use crate::commands::serve::{self, ServeError};
+use crate::commands::{Outcome, say};
+use crate::config::Config;
+use crate::dev::files;
+use crate::dev::standin::{Standin, StandinError, StandinOptions};
+use crate::dev::store::{self, Store};
+use crate::telemetry::clock::Clock;
+use crate::upstream::sigv4::{Credential, SecretKey};
+use crate::upstream::{Call, StoreBody, StoreOptions};
+
+/// Where the stand-in keeps its state, below the data directory.
+pub(super) const VAULT_FOLDER: &str = "vault";
+const REGION: &str = "us-east-1";
+const SYSTEM_CONTAINER: &str = "portcullis-system";
+
+/// The two tenants: name, bucket and access key. Each shows one of the two ways a key is held.
+const TENANTS: [(&str, &str, &str); 2] = [
+    ("acme", "acme-files", "PORTCULLISDEVACME001"),
+    ("globex", "globex-files", "PORTCULLISDEVGLBX001"),
+];
+const STORE_ACCESS_KEY: &str = "PORTCULLISDEVSTORE01";
+
+/// Where everything goes.
+pub struct DevOptions {
+    /// The state's directory; made if missing.
+    pub data: PathBuf,
+    /// S3 in clear.
+    pub s3_port: u16,
+    /// S3 over TLS.
+    pub s3_tls_port: u16,
+    /// Health and metrics.
+    pub admin_port: u16,
+    /// Entra and Key Vault.
+    pub vault_port: u16,
+}
+
+/// Why it could not run.
+#[derive(Debug, thiserror::Error)]
+enum DevError {
+    #[error("{path}: {source}")]
+    File { path: PathBuf, source: io::Error },
+    #[error("the stand-in for Entra and Key Vault: {0}")]
+    Standin(#[from] StandinError),
+    #[error("the directory store: {0}")]
+    Store(#[from] store::Error),
+    #[error("the certificate: {0}")]
+    Certificate(#[from] crate::dev::authority::AuthorityError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error("{what} does not answer")]
+    Silent { what: &'static str },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Runs until SIGINT or SIGTERM.
+pub fn dev(options: DevOptions) -> Outcome {
+    let hardened = harden();
+    let shutdown = CancellationToken::new();
+    let ran = serve::runtime().and_then(|runtime| {
+        runtime
+            .block_on(run(options, &hardened, shutdown))
+            .map_err(|error| error.to_string())
+    });
+    match ran {
+        Ok(()) => Outcome::Done,
+        Err(error) => {
+            eprintln!("portcullis dev: {error}");
+            Outcome::CannotRun
+        }
+    }
+}
+
+async fn run(options: DevOptions, hardened: &Hardened, shutdown: CancellationToken) -> Result<(), DevError> {
+    let data = &prepare(&options.data)?;
+    let environment = data.join("dev.env");
+    let _ = std::fs::remove_file(&environment);
+
+    let standin = Standin::start(StandinOptions {
+        data: data.join(VAULT_FOLDER),
+        https_port: options.vault_port,
+        imds_port: 0,
+    })
+    .await?;
+    let store_secret = secret(data, "store")?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let credentials = vec![(STORE_ACCESS_KEY.to_owned(), store_secret.clone())];
+    let server = store::serve(Store::open(data.join("store"))?, listener, credentials)?;
+    make_buckets(server.address(), &store_secret).await?;
+
+    let mut keys = Vec::new();
+    for (tenant, _, _) in TENANTS {
+        keys.push(secret(data, tenant)?);
+    }
+    secret(data, "origin")?;
+    certificate(data, &standin)?;
+    let file = data.join("portcullis.toml");
+    write(&file, &configuration(&options, &standin, server.address()))?;
+
+    let config = Config::load(&file).map_err(ServeError::Config)?;
+    let gate = serve::Gate::start(config, Clock::system()).await?;
+    hardened.log();
+    for ((_, bucket, access_key), secret) in TENANTS.iter().zip(&keys) {
+        answers(options.s3_port, access_key, secret, bucket).await?;
+    }
+    write(&environment, &shell_lines(&options, data, &standin, &keys))?;
+    say(&what_to_try(&options, &environment));
+
+    serve::until_told(&shutdown).await;
+    gate.stop().await;
+    server.stop().await;
+    standin.shutdown().await;
+    let _ = std::fs::remove_file(&environment);
+    Ok(())
+}
+
+/// The data directory, readable by its owner only, by its absolute path.
+fn prepare(data: &Path) -> Result<PathBuf, DevError> {
+    let failed = |source| DevError::File {
+        path: data.to_owned(),
+        source,
+    };
+    std::fs::create_dir_all(data).map_err(failed)?;
+    std::fs::create_dir_all(data.join("secrets")).map_err(failed)?;
+    data.canonicalize().map_err(failed)
+}
+
+/// A secret of this data directory: made once, kept in `secrets/`, mode 0600.
+fn secret(data: &Path, name: &str) -> Result<String, DevError> {
+    let path = data.join("secrets").join(name);
+    if let Ok(text) = std::fs::read_to_string(&path) {
+        return Ok(text.trim().to_owned());
+    }
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| io::Error::other("no random bytes"))?;
+    let text = hex::encode(bytes);
+    files::write_private(&path, text.as_bytes()).map_err(|source| DevError::File { path, source })?;
+    Ok(text)
+}
+
+fn certificate(data: &Path, standin: &Standin) -> Result<(), DevError> {
+    let issued = standin.certificate_authority().issue(&["localhost", "127.0.0.1"])?;
+    write(&data.join("gate.pem"), &issued.chain_pem)?;
+    let key = data.join("gate.key");
+    files::write_private(&key, issued.key_pem.as_bytes()).map_err(|source| DevError::File { path: key, source })
+}
+
+fn write(path: &Path, text: &str) -> Result<(), DevError> {
+    // Whoever waits for the file must never see half of it.
+    let next = path.with_extension("next");
+    std::fs::write(&next, text)
+        .and_then(|()| std::fs::rename(&next, path))
+        .map_err(|source| DevError::File {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+async fn make_buckets(address: SocketAddr, secret: &str) -> Result<(), DevError> {
+    let client = client(address.port(), STORE_ACCESS_KEY, secret)?;
+    for bucket in TENANTS.iter().map(|(_, bucket, _)| *bucket).chain([SYSTEM_CONTAINER]) {
+        let answer = client
+            .send(call(Method::PUT, bucket))
+            .await
+            .map_err(|_| DevError::Silent { what: "the store" })?;
+        if !answer.status().is_success() && answer.status() != http::StatusCode::CONFLICT {
+            return Err(DevError::Silent { what: "the store" });
+        }
+    }
+    Ok(())
+}
+
+/// Asks the gate for a tenant's bucket, as a client would: listener, signature, key and store have all answered then.
+async fn answers(port: u16, access_key: &str, secret: &str, bucket: &str) -> Result<(), DevError> {
+    let client = client(port, access_key, secret)?;
+    let answer = client
+        .send(call(Method::HEAD, bucket))
+        .await
+        .map_err(|_| DevError::Silent { what: "the gate" })?;
+    if answer.status().is_success() {
+        return Ok(());
+    }
+    // A customer may have disabled its key before the last stop: that is an answer too.
+    if answer.status().is_client_error() {
+        eprintln!(
+            "portcullis dev: {bucket}: the gate answers {}; is the customer's key disabled?",
+            answer.status()
+        );
+        return Ok(());
+    }
+    Err(DevError::Silent { what: "the gate" })
+}
+
+fn client(port: u16, access_key: &str, secret: &str) -> Result<crate::upstream::Store, DevError> {
+    let credential = Credential::new(access_key, SecretKey::new(secret)).map_err(io::Error::other)?;
+    let authority = Authority::try_from(format!("127.0.0.1:{port}")).map_err(io::Error::other)?;
+    let options = StoreOptions {
+        scheme: Scheme::HTTP,
+        authority,
+        region: REGION.to_owned(),
+        credential: Arc::new(credential),
+        roots: None,
+        system_container: SYSTEM_CONTAINER.to_owned(),
+    };
+    Ok(crate::upstream::Store::new(options, Clock::system())?)
+}
+
+fn call(method: Method, bucket: &str) -> Call<'_> {
+    Call {
+        method,
+        bucket,
+        key: "",
+        query: "",
+        headers: HeaderMap::new(),
+        body: StoreBody::empty(),
+    }
+}
+
+/// The configuration of the gate, as `portcullis serve --config` would take it.
+fn configuration(options: &DevOptions, standin: &Standin, store: SocketAddr) -> String {
+    let mut text = format!(
+        r#"# Written by `portcullis dev` at every start.
+dev = true
+
+[log]
+format = "text"
+filter = "info"
+
+[admin]
+address = "127.0.0.1:{admin}"
+
+[[listener]]
+address = "127.0.0.1:{s3}"
+
+[[listener]]
+address = "127.0.0.1:{s3_tls}"
+tls = {{ certificate = "gate.pem", key = "gate.key" }}
+
+[store.main]
+kind = "s3"
+endpoint = "http://{store}"
+region = "{REGION}"
+access_key_id = "{STORE_ACCESS_KEY}"
+secret_access_key = {{ file = "secrets/store" }}
+system_container = "{SYSTEM_CONTAINER}"
+
+[keys]
+revocation_bound = "5s"
+identity_bound = "60s"
+origin_secrets = [{{ file = "secrets/origin" }}]
+ca_file = "{ca}"
+imds_endpoint = "{imds}"
+
+# The customer's key in the customer's vault and tenant: managed identity, federated to a multitenant application.
+[identity.cross-tenant]
+kind = "federated"
+managed_identity = "{identity}"
+app = "{app}"
+authority = "{authority}"
+
+# The customer's key in the ISV's own vault.
+[identity.own-tenant]
+kind = "managed"
+managed_identity = "{identity}"
+
+[tenant.acme]
+key = "{acme}"
+identity = "cross-tenant"
+entra_tenant = "{acme_tenant}"
+
+[tenant.globex]
+key = "{globex}"
+identity = "own-tenant"
+"#,
+        admin = options.admin_port,
+        s3 = options.s3_port,
+        s3_tls = options.s3_tls_port,
+        ca = standin.ca_file().display(),
+        imds = standin.imds_endpoint(),
+        identity = standin.identity_client_id(),
+        app = standin.app_client_id(),
+        authority = standin.authority(),
+        acme = standin.key_url("acme"),
+        acme_tenant = standin.tenant_id("acme"),
+        globex = standin.key_url("globex"),
+    );
+    for (tenant, bucket, access_key) in TENANTS {
+        let _ = write!(
+            text,
+            r#"
+[[credential]]
+access_key_id = "{access_key}"
+secret_access_key = {{ file = "secrets/{tenant}" }}
+tenants = ["{tenant}"]
+
+[bucket.{bucket}]
+tenant = "{tenant}"
+store = "main"
+"#
+        );
+    }
+    text
+}
+
+fn shell_lines(options: &DevOptions, data: &Path, standin: &Standin, keys: &[String]) -> String {
+    let mut text = format!(
+        "S3_ENDPOINT=http://127.0.0.1:{}\nS3_TLS_ENDPOINT=https://127.0.0.1:{}\nADMIN_ENDPOINT=http://127.0.0.1:{}\n\
+         VAULT_ENDPOINT=https://localhost:{}\nCA_FILE={}\nSTORE_DIR={}\nAWS_REGION={REGION}\n",
+        options.s3_port,
+        options.s3_tls_port,
+        options.admin_port,
+        options.vault_port,
+        quoted(standin.ca_file()),
+        quoted(&data.join("store").join("objects")),
+    );
+    for ((tenant, bucket, access_key), secret) in TENANTS.iter().zip(keys) {
+        let tenant = tenant.to_uppercase();
+        let _ = write!(
+            text,
+            "{tenant}_ACCESS_KEY_ID={access_key}\n{tenant}_SECRET_ACCESS_KEY={secret}\n{tenant}_BUCKET={bucket}\n"
+        );
+    }
+    text
+}
+
+/// A path as a shell reads it; bare where it needs no quotes.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"/._-+@:,".contains(&byte));
+    if plain {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+fn what_to_try(options: &DevOptions, environment: &Path) -> String {
+    let data = if options.data == Path::new("portcullis-dev") {
+        String::new()
+    } else {
+        format!(" --data {}", quoted(&options.data))
+    };
+    format!(
+        r#"
+Portcullis is running.
+
+  S3        http://127.0.0.1:{s3}   https://127.0.0.1:{s3_tls}
+  admin     http://127.0.0.1:{admin}/metrics
+  vault     https://localhost:{vault}   (a stand-in for Entra and Key Vault)
+
+Two tenants: acme (its key in its own vault, reached across tenants) and globex (its key in the ISV's vault). In another terminal:
+
+  set -a; . {environment}; set +a
+  export AWS_ACCESS_KEY_ID=$ACME_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY=$ACME_SECRET_ACCESS_KEY AWS_ENDPOINT_URL=$S3_ENDPOINT
+
+  aws s3api put-object --bucket $ACME_BUCKET --key hello.txt --body README.md
+  aws s3 ls s3://$ACME_BUCKET                     # the plaintext's size
+  ls -l $STORE_DIR/$ACME_BUCKET                    # what the store holds: sealed
+  portcullis inspect $STORE_DIR/$ACME_BUCKET/hello.txt
+  aws s3 cp s3://$ACME_BUCKET/hello.txt -
+
+The customer says no, and within 5 seconds nothing of acme's is sealed or opened any more:
+
+  portcullis dev-customer{data} acme disable-key
+  aws s3 cp s3://$ACME_BUCKET/hello.txt -          # KMS.DisabledException; globex is not affected
+  portcullis dev-customer{data} acme enable-key
+"#,
+        s3 = options.s3_port,
+        s3_tls = options.s3_tls_port,
+        admin = options.admin_port,
+        vault = options.vault_port,
+        environment = quoted(environment),
+    )
+}

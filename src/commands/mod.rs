@@ -1,0 +1,42 @@
+//! The commands, one file each. Each returns an [`Outcome`], whose number is the exit status; what it found goes to standard
+//! output, what went wrong to standard error.
+
+mod customer;
+mod dev;
+mod hardening;
+mod inspect;
+mod serve;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+pub use customer::customer;
+pub use dev::{DevOptions, dev};
+pub use inspect::inspect;
+pub use serve::serve;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done, and nothing wrong was found.
+    Done,
+    /// Done, and something wrong was found.
+    Found,
+    /// It could not run.
+    CannotRun,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        Self::from(match outcome {
+            Outcome::Done => 0,
+            Outcome::Found => 1,
+            Outcome::CannotRun => 2,
+        })
+    }
+}
+
+/// Writes a line of a command's answer. Whoever no longer reads it has seen enough.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

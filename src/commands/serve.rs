@@ -1,0 +1,217 @@
+//! `portcullis serve`: a configuration becomes a running gate.
+#![allow(clippy::print_stderr)] // a command's complaint
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{Admin, Readiness};
+use crate::commands::Outcome;
+use crate::commands::hardening::{Hardened, harden};
+use crate::config::{Config, Mistakes};
+use crate::gateway::{Connection, Gateway};
+use crate::keys::service::Keyring;
+use crate::keys::transport::{Transport, TransportError};
+use crate::keys::vault::Vault;
+use crate::keys::{Keys, TenantKey};
+use crate::listener::{Listener, ListenerOptions};
+use crate::s3::auth::Regions;
+use crate::telemetry::clock::Clock;
+use crate::telemetry::logs;
+use crate::tenant::{Client, Container, Tenants};
+use crate::upstream::{Store, StoreKeyring};
+
+/// Why a gate could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration is wrong: all of it that is wrong.
+    #[error("{0}")]
+    Config(Mistakes),
+    /// The vault client could not be made.
+    #[error("the connection to the vaults: {0}")]
+    Transport(#[from] TransportError),
+    /// A socket, or the certificates of a store.
+    #[error("{what}: {source}")]
+    Io {
+        /// Which.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Runs the gate until SIGINT or SIGTERM.
+pub fn serve(file: &Path) -> Outcome {
+    let hardened = harden();
+    let ran = runtime().and_then(|runtime| {
+        runtime
+            .block_on(run(file, &hardened))
+            .map_err(|error| error.to_string())
+    });
+    match ran {
+        Ok(()) => Outcome::Done,
+        Err(error) => {
+            eprintln!("portcullis serve: {error}");
+            Outcome::CannotRun
+        }
+    }
+}
+
+async fn run(file: &Path, hardened: &Hardened) -> Result<(), ServeError> {
+    let config = Config::load(file).map_err(ServeError::Config)?;
+    let gate = Gate::start(config, Clock::system()).await?;
+    hardened.log();
+    until_told(&CancellationToken::new()).await;
+    gate.stop().await;
+    Ok(())
+}
+
+/// The runtime of a command that serves.
+pub(super) fn runtime() -> Result<Runtime, String> {
+    Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("no runtime: {error}"))
+}
+
+/// Waits for SIGINT, SIGTERM, or `shutdown`.
+pub(super) async fn until_told(shutdown: &CancellationToken) {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return shutdown.cancelled().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        () = shutdown.cancelled() => {}
+    }
+}
+
+/// A running gate.
+pub(super) struct Gate {
+    shutdown: CancellationToken,
+    admin_stop: CancellationToken,
+    readiness: watch::Sender<Readiness>,
+    listeners: JoinSet<()>,
+    admin: JoinSet<()>,
+}
+
+impl Gate {
+    /// Binds every socket, then answers. No call to a vault is made before the first request.
+    pub(super) async fn start(config: Config, clock: Clock) -> Result<Self, ServeError> {
+        logs::start(config.log.format, &config.log.filter);
+        let (readiness, seen) = watch::channel(Readiness::Starting);
+        let (shutdown, admin_stop) = (CancellationToken::new(), CancellationToken::new());
+        let bound = Admin::bind(config.admin)
+            .await
+            .map_err(|source| cannot("admin", config.admin, source))?;
+        let mut admin = JoinSet::new();
+        admin.spawn(bound.run(seen, admin_stop.clone()));
+
+        let (options, gateway) = assemble(config, clock)?;
+        let gateway = Arc::new(gateway);
+        let mut bound = Vec::with_capacity(options.len());
+        for options in options {
+            let address = options.address;
+            bound.push(Listener::bind(options).map_err(|source| cannot("listener", address, source))?);
+        }
+        let mut listeners = JoinSet::new();
+        for listener in bound {
+            let gateway = Arc::clone(&gateway);
+            let answer = move |request, connection: Connection| {
+                let gateway = Arc::clone(&gateway);
+                async move { gateway.answer(request, &connection).await }
+            };
+            listeners.spawn(listener.run(answer, shutdown.clone()));
+        }
+        readiness.send_replace(Readiness::Ready);
+        Ok(Self {
+            shutdown,
+            admin_stop,
+            readiness,
+            listeners,
+            admin,
+        })
+    }
+
+    /// Accepts nothing more, lets running requests end within the configured time, and returns when all is closed. The
+    /// admin listener says that the gate is not ready meanwhile, and goes last.
+    pub(super) async fn stop(mut self) {
+        self.readiness.send_replace(Readiness::Draining);
+        self.shutdown.cancel();
+        while self.listeners.join_next().await.is_some() {}
+        self.admin_stop.cancel();
+        while self.admin.join_next().await.is_some() {}
+    }
+}
+
+fn cannot(what: &str, address: SocketAddr, source: io::Error) -> ServeError {
+    ServeError::Io {
+        what: format!("{what} {address}"),
+        source,
+    }
+}
+
+/// Wires the modules together.
+fn assemble(config: Config, clock: Clock) -> Result<(Vec<ListenerOptions>, Gateway), ServeError> {
+    let mut stores: HashMap<String, Arc<Store>> = HashMap::new();
+    for (name, options) in config.stores {
+        let store = Store::new(options, clock.clone());
+        let store = store.map_err(|source| ServeError::Io {
+            what: format!("store {name}"),
+            source,
+        })?;
+        stores.insert(name, Arc::new(store));
+    }
+    let unknown = |name: &str| ServeError::Io {
+        what: format!("store {name}"),
+        source: io::ErrorKind::NotFound.into(),
+    };
+    let keyring = stores
+        .get(&config.keys.keyring)
+        .ok_or_else(|| unknown(&config.keys.keyring))?;
+    let keyring: Arc<dyn Keyring> = Arc::new(StoreKeyring::new(Arc::clone(keyring)));
+
+    let mut containers = Vec::with_capacity(config.buckets.len());
+    for bucket in config.buckets {
+        let tenant = config.tenants.get(&bucket.tenant);
+        containers.push(Container {
+            key_url: tenant
+                .map(|tenant| tenant.key.versionless().to_owned())
+                .unwrap_or_default(),
+            store: Arc::clone(stores.get(&bucket.store).ok_or_else(|| unknown(&bucket.store))?),
+            name: bucket.name,
+            tenant: bucket.tenant,
+            sealed_as: bucket.sealed_as,
+        });
+    }
+    let clients = config.clients.into_iter().map(|client| Client {
+        credential: client.credential,
+        tenants: client.tenants,
+    });
+    let tenants = Tenants::new(clients.collect(), containers);
+
+    let transport = Transport::new(config.keys.transport)?;
+    let keys = config.tenants.into_iter().map(|(name, tenant)| TenantKey {
+        tenant: name,
+        cmk: tenant.key.cmk(),
+        vault: Box::new(Vault::new(tenant.key, tenant.identity, transport.clone())),
+    });
+    let keys = Keys::new(
+        keys.collect(),
+        &config.keys.origin,
+        &keyring,
+        &clock,
+        config.keys.bounds,
+    );
+    let gateway = Gateway::new(Arc::new(tenants), Arc::new(keys), Regions::Any, clock);
+    Ok((config.listeners, gateway))
+}

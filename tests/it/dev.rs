@@ -1,0 +1,137 @@
+//! `portcullis dev`, run as a user runs it, and driven by an unmodified S3 SDK.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_portcullis");
+
+#[test]
+fn a_customers_objects_are_sealed_and_shut_when_the_customer_says_no() {
+    let dev = Dev::start("end-to-end");
+    dev.python("end_to_end.py", &[BINARY.as_ref(), &dev.data]);
+    assert!(dev.stop().success());
+}
+
+#[test]
+fn what_the_store_changed_is_never_served() {
+    let dev = Dev::start("hostile-store");
+    dev.python("hostile_store.py", &[&dev.data]);
+    assert!(dev.stop().success());
+}
+
+#[test]
+fn a_restart_finds_everything_again() {
+    let dev = Dev::start("restart");
+    dev.python("restart.py", &[&dev.data, Path::new("before")]);
+    let ports = dev.ports;
+    assert!(dev.stop().success());
+    let dev = Dev::at("restart", ports);
+    dev.python("restart.py", &[&dev.data, Path::new("after")]);
+    assert!(!fs::read_to_string(dev.data.join("dev.env")).unwrap().is_empty());
+    let data = dev.data.clone();
+    assert!(dev.stop().success());
+    assert!(!data.join("dev.env").exists(), "nothing answers there any more");
+}
+
+#[test]
+fn what_cannot_run_says_why_and_exits_with_two() {
+    let run = |arguments: &[&str]| {
+        let done = Command::new(BINARY).args(arguments).output().unwrap();
+        (done.status.code(), String::from_utf8(done.stderr).unwrap())
+    };
+    let (status, said) = run(&["serve", "--config", "/nonexistent.toml"]);
+    assert_eq!(status, Some(2));
+    assert!(said.contains("/nonexistent.toml"), "{said}");
+    let (status, said) = run(&["dev-customer", "--data", "/nonexistent", "acme", "disable-key"]);
+    assert_eq!(status, Some(2), "{said}");
+    assert_eq!(run(&["inspect", "/nonexistent"]).0, Some(2));
+    assert_eq!(run(&["frobnicate"]).0, Some(2));
+
+    let plain = scratch("inspect").join("plain.txt");
+    fs::write(&plain, [b'x'; 1000]).unwrap();
+    assert_eq!(
+        run(&["inspect", plain.to_str().unwrap()]).0,
+        Some(1),
+        "something wrong was found"
+    );
+}
+
+/// A running `portcullis dev`, on ports of its own.
+struct Dev {
+    child: Child,
+    data: PathBuf,
+    ports: [u16; 4],
+}
+
+impl Dev {
+    fn start(name: &str) -> Self {
+        let _ = fs::remove_dir_all(scratch(name).join("data"));
+        // Held together, so that the four differ; another process may still take one before it is used.
+        let held = [0; 4].map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap());
+        let ports = held.each_ref().map(|socket| socket.local_addr().unwrap().port());
+        drop(held);
+        Self::at(name, ports)
+    }
+
+    fn at(name: &str, ports: [u16; 4]) -> Self {
+        let data = scratch(name).join("data");
+        let flags = ["--s3-port", "--s3-tls-port", "--admin-port", "--vault-port"];
+        let mut command = Command::new(BINARY);
+        command.arg("dev").arg("--data").arg(&data);
+        for (flag, port) in flags.iter().zip(ports) {
+            command.arg(flag).arg(port.to_string());
+        }
+        let log = fs::File::create(scratch(name).join("log")).unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap());
+        let ready = said
+            .lines()
+            .map_while(Result::ok)
+            .any(|line| line.contains("Portcullis is running"));
+        let log = || fs::read_to_string(scratch(name).join("log")).unwrap();
+        assert!(ready, "dev did not start:\n{}", log());
+        Self { child, data, ports }
+    }
+
+    fn python(&self, script: &str, arguments: &[&Path]) {
+        let python = std::env::var_os("PORTCULLIS_PYTHON").expect(
+            "PORTCULLIS_PYTHON names a Python with the SDKs of tests/conformance/requirements.txt; ./test sets it",
+        );
+        let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/conformance")
+            .join(script);
+        let done = Command::new(python).arg(&script).args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+        println!("{said}");
+        let log = self.data.parent().unwrap().join("log");
+        assert!(
+            done.status.success() && said.contains("done"),
+            "{}; the gate's log: {}",
+            script.display(),
+            log.display()
+        );
+    }
+
+    /// As Ctrl-C does.
+    fn stop(mut self) -> ExitStatus {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn scratch(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
