@@ -18,7 +18,7 @@ use tracing::Instrument;
 
 pub use connection::{Connection, CutGuard};
 
-use crate::keys::{Keys, Refusal};
+use crate::keys::{Keys, Lease, Refusal};
 use crate::s3::auth::{Authenticator, Regions};
 use crate::s3::error::S3Error;
 use crate::s3::exchange::Exchange;
@@ -145,14 +145,35 @@ impl Gateway {
                 Ok(written.map(|()| full(Bytes::new())))
             }
             Operation::GetObject => {
-                transfer::answer(get::get(&exchange).await?, connection, operation, container).await
+                let read = under(&permission, get::get(&exchange)).await?;
+                let answer = transfer::answer(read, connection, operation, container, &exchange.name);
+                under(&permission, answer).await
             }
-            Operation::HeadObject => Ok(get::head(&exchange).await?.head.map(|()| nothing())),
-            Operation::DeleteObject => Ok(put::delete(&exchange).await?.map(|()| full(Bytes::new()))),
-            Operation::ListObjects => Ok(list::list(&exchange).await?.map(full)),
-            Operation::HeadBucket => Ok(bucket::head(&exchange).await?.map(|()| nothing())),
+            Operation::HeadObject => {
+                let read = under(&permission, get::head(&exchange)).await?;
+                Ok(read.head.map(|()| nothing()))
+            }
+            Operation::DeleteObject => {
+                let deleted = under(&permission, put::delete(&exchange)).await?;
+                Ok(deleted.map(|()| full(Bytes::new())))
+            }
+            Operation::ListObjects => Ok(under(&permission, list::list(&exchange)).await?.map(full)),
+            Operation::HeadBucket => {
+                let found = under(&permission, bucket::head(&exchange)).await?;
+                Ok(found.map(|()| nothing()))
+            }
             Operation::ListBuckets => Ok(bucket::list(&self.tenants.visible(verified.credential())).map(full)),
         }
+    }
+}
+
+/// What `work` comes to, if the permission lasts that long: what a slow store answers later is told to nobody.
+async fn under<T>(permission: &Lease, work: impl Future<Output = Result<T, S3Error>>) -> Result<T, S3Error> {
+    let over = permission.over();
+    tokio::select! {
+        biased;
+        () = over.cancelled() => Err(permission.check().map_or_else(S3Error::Refused, |()| S3Error::StoreFailed)),
+        done = work => done,
     }
 }
 

@@ -25,20 +25,20 @@ pub(super) async fn answer(
     connection: &Connection,
     operation: Operation,
     container: &Arc<Container>,
+    name: &str,
 ) -> Result<Response<AnswerBody>, S3Error> {
     let Some(mut opening) = read.opening else {
         return Ok(read.head.map(|()| full(Bytes::new())));
     };
     let first = opening.next().await?.unwrap_or_default();
-    if opening.is_done() {
-        return Ok(read.head.map(|()| full(first)));
-    }
     let over = opening.over();
+    // Also an answer of one piece: it may wait in this process for a client that does not read.
     let running = Running {
         over: over.clone(),
-        finished: false,
+        finished: opening.is_done(),
         operation: operation.name(),
         container: Arc::clone(container),
+        name: name.to_owned(),
         _guard: connection.cut_when(over),
     };
     Ok(read.head.map(|()| stream(first, opening, running)))
@@ -63,6 +63,7 @@ struct Running {
     finished: bool,
     operation: &'static str,
     container: Arc<Container>,
+    name: String,
     _guard: CutGuard,
 }
 
@@ -75,7 +76,7 @@ impl Running {
                 audit::record(&Event::Tampered {
                     tenant,
                     container,
-                    name: "",
+                    name: &self.name,
                     what,
                 });
             }

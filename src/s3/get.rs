@@ -125,7 +125,7 @@ async fn ranged(
     let with_header = first < CHUNK_LEN as u64;
     // No object reaches so far: clients ask for 2^63 and the like to say "to the end".
     let last = last.filter(|last| *last < MAX_PLAIN_LEN);
-    let Some(stored) = stored_ask(first, last) else {
+    let Some(stored) = stored_ask(first, last).filter(|_| first < MAX_PLAIN_LEN) else {
         return past_the_end(exchange).await;
     };
     let asked = match stored {
