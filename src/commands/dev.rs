@@ -3,8 +3,10 @@
 #![allow(clippy::print_stderr)] // a command's complaint
 
 use std::fmt::Write as _;
+use std::fs::{File, Permissions, TryLockError};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -63,6 +65,8 @@ enum DevError {
     Certificate(#[from] crate::dev::authority::AuthorityError),
     #[error(transparent)]
     Serve(#[from] ServeError),
+    #[error("another one runs on {data}: stop it, or name another directory with --data")]
+    Running { data: PathBuf },
     #[error("{what} does not answer")]
     Silent { what: &'static str },
     #[error(transparent)]
@@ -89,6 +93,7 @@ pub fn dev(options: DevOptions) -> Outcome {
 
 async fn run(options: DevOptions, hardened: &Hardened, shutdown: CancellationToken) -> Result<(), DevError> {
     let data = &prepare(&options.data)?;
+    let _alone = alone(data)?;
     let environment = data.join("dev.env");
     let _ = std::fs::remove_file(&environment);
 
@@ -136,9 +141,25 @@ fn prepare(data: &Path) -> Result<PathBuf, DevError> {
         path: data.to_owned(),
         source,
     };
-    std::fs::create_dir_all(data).map_err(failed)?;
     std::fs::create_dir_all(data.join("secrets")).map_err(failed)?;
+    std::fs::set_permissions(data, Permissions::from_mode(0o700)).map_err(failed)?;
     data.canonicalize().map_err(failed)
+}
+
+/// The only `dev` on this directory, as long as the file is held: a second one would take the first one's `dev.env` away, and
+/// open its store a second time.
+fn alone(data: &Path) -> Result<File, DevError> {
+    let path = data.join("lock");
+    let locked = File::create(&path).and_then(|file| match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    });
+    match locked {
+        Ok(Some(file)) => Ok(file),
+        Ok(None) => Err(DevError::Running { data: data.to_owned() }),
+        Err(source) => Err(DevError::File { path, source }),
+    }
 }
 
 /// A secret of this data directory: made once, kept in `secrets/`, mode 0600.
@@ -358,6 +379,8 @@ fn what_to_try(options: &DevOptions, environment: &Path) -> String {
     } else {
         format!(" --data {}", quoted(&options.data))
     };
+    // `cargo run` puts it into no PATH.
+    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("portcullis"));
     format!(
         r#"
 Portcullis is running.
@@ -374,15 +397,16 @@ Two tenants: acme (its key in its own vault, reached across tenants) and globex 
   aws s3api put-object --bucket $ACME_BUCKET --key hello.txt --body README.md
   aws s3 ls s3://$ACME_BUCKET                     # the plaintext's size
   ls -l $STORE_DIR/$ACME_BUCKET                    # what the store holds: sealed
-  portcullis inspect $STORE_DIR/$ACME_BUCKET/hello.txt
+  {program} inspect $STORE_DIR/$ACME_BUCKET/hello.txt
   aws s3 cp s3://$ACME_BUCKET/hello.txt -
 
 The customer says no, and within 5 seconds nothing of acme's is sealed or opened any more:
 
-  portcullis dev-customer{data} acme disable-key
+  {program} dev-customer{data} acme disable-key
   aws s3 cp s3://$ACME_BUCKET/hello.txt -          # KMS.DisabledException; globex is not affected
-  portcullis dev-customer{data} acme enable-key
+  {program} dev-customer{data} acme enable-key
 "#,
+        program = quoted(&program),
         s3 = options.s3_port,
         s3_tls = options.s3_tls_port,
         admin = options.admin_port,

@@ -27,6 +27,13 @@ fn a_restart_finds_everything_again() {
     let dev = Dev::start("restart");
     dev.python("restart.py", &[&dev.data, Path::new("before")]);
     let ports = dev.ports;
+    let second = Command::new(BINARY)
+        .args(["dev", "--data"])
+        .arg(&dev.data)
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(2), "one dev a directory");
+    assert!(dev.data.join("dev.env").exists(), "the first one's");
     assert!(dev.stop().success());
     let dev = Dev::at("restart", ports);
     dev.python("restart.py", &[&dev.data, Path::new("after")]);
