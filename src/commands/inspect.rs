@@ -57,7 +57,7 @@ fn read(path: &Path) -> std::io::Result<Inspection> {
         None
     };
     Ok(match header {
-        None => unsealed(stored, "shorter than a header".to_owned()),
+        None => unsealed(stored, "shorter than a header: not a sealed object".to_owned()),
         Some(Err(error)) => unsealed(stored, error),
         Some(Ok(header)) => describe(stored, &header),
     })
@@ -89,7 +89,7 @@ fn unsealed(stored: u64, problem: String) -> Inspection {
     Inspection {
         stored_bytes: stored,
         sealed: false,
-        problem: Some(format!("not a sealed object: {problem}")),
+        problem: Some(problem),
         kind: None,
         plaintext_bytes: None,
         size_holds: None,
