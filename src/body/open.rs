@@ -1,12 +1,9 @@
 //! Towards the client: sealed chunks opened one by one, each only while the lease is live, none released before it is
 //! authenticated. The last chunk of a whole read waits until padding and end were seen to be right.
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use futures_util::Stream;
-use futures_util::stream::try_unfold;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
@@ -171,13 +168,5 @@ impl Opening {
     /// Whether nothing more comes.
     pub fn is_done(&self) -> bool {
         self.next > self.span.last
-    }
-
-    /// The rest as a stream.
-    pub fn into_stream(self) -> Pin<Box<dyn Stream<Item = Result<Bytes, Fault>> + Send>> {
-        Box::pin(try_unfold(self, |mut opening| async move {
-            let next = opening.next().await?;
-            Ok(next.map(|bytes| (bytes, opening)))
-        }))
     }
 }

@@ -10,7 +10,6 @@ use crate::upstream::sigv4::Credential;
 pub struct Tenants {
     clients: HashMap<String, Client>,
     containers: HashMap<String, Arc<Container>>,
-    stores: Vec<Arc<Store>>,
 }
 
 /// A client's credential and the tenants it may act for.
@@ -49,18 +48,11 @@ pub enum Denied {
 impl Tenants {
     /// All clients and containers; a later one of the same name replaces an earlier one (`config` refuses that).
     pub fn new(clients: Vec<Client>, containers: Vec<Container>) -> Self {
-        let mut stores: Vec<Arc<Store>> = Vec::new();
-        for container in &containers {
-            if !stores.iter().any(|store| Arc::ptr_eq(store, &container.store)) {
-                stores.push(Arc::clone(&container.store));
-            }
-        }
         let by_key = |client: Client| (client.credential.access_key().to_owned(), client);
         let by_name = |container: Container| (container.name.clone(), Arc::new(container));
         Self {
             clients: clients.into_iter().map(by_key).collect(),
             containers: containers.into_iter().map(by_name).collect(),
-            stores,
         }
     }
 
@@ -85,7 +77,7 @@ impl Tenants {
         }
     }
 
-    /// The containers that a credential may see, by name, and their stores.
+    /// The containers that a credential may see, by name.
     pub fn visible(&self, credential: &Credential) -> Vec<&Arc<Container>> {
         let Some(client) = self.clients.get(credential.access_key()) else {
             return Vec::new();
@@ -97,10 +89,5 @@ impl Tenants {
             .collect();
         seen.sort_by(|a, b| a.name.cmp(&b.name));
         seen
-    }
-
-    /// Every store that a container lies in.
-    pub fn stores(&self) -> &[Arc<Store>] {
-        &self.stores
     }
 }
