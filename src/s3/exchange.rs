@@ -10,6 +10,7 @@ use quick_xml::events::Event;
 
 use crate::keys::Keys;
 use crate::s3::error::S3Error;
+use crate::s3::headers;
 use crate::s3::operation::Address;
 use crate::seal::{Domain, Place};
 use crate::tenant::Container;
@@ -50,9 +51,10 @@ impl Exchange<'_> {
         &self,
         method: Method,
         query: &str,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
         body: StoreBody,
     ) -> Result<Response<Incoming>, S3Error> {
+        headers::to_any(&self.parts.headers, &mut headers);
         let (bucket, key) = (self.container.name.as_str(), self.address.key);
         let answer = self
             .container
@@ -75,32 +77,37 @@ impl Exchange<'_> {
     }
 }
 
-/// A store's no. What concerns the gate's own credential, or asks the gate to go elsewhere, is the operator's matter and tells
-/// the client nothing.
 async fn understand(answer: Response<Incoming>) -> S3Error {
     let (parts, body) = answer.into_parts();
     let body = collect(body, LARGEST_ERROR).await.unwrap_or_default();
-    let (code, message) = read_error(&body);
-    let code = code.unwrap_or_else(|| default_code(parts.status).to_owned());
+    judge(parts.status, &body)
+}
+
+/// A store's no. What concerns the gate's own credential, or asks the gate to go elsewhere, is the operator's matter and tells
+/// the client nothing.
+fn judge(status: StatusCode, body: &[u8]) -> S3Error {
+    let (code, message) = read_error(body);
+    let code = code.unwrap_or_else(|| default_code(status).to_owned());
     let ours = [
         "InvalidAccessKeyId",
         "SignatureDoesNotMatch",
         "RequestTimeTooSkewed",
         "AuthorizationHeaderMalformed",
+        "ExpiredToken",
+        "InvalidToken",
     ];
-    if ours.contains(&code.as_str()) || parts.status.is_redirection() || parts.status.is_server_error() {
-        tracing::error!(
-            status = parts.status.as_u16(),
-            code,
-            "the store refused the gate itself"
-        );
+    if ours.contains(&code.as_str()) || status.is_redirection() || status.is_server_error() {
+        tracing::error!(status = status.as_u16(), code, "the store refused the gate itself");
         return S3Error::StoreFailed;
     }
-    S3Error::Store {
-        status: parts.status,
-        code,
-        message: message.unwrap_or_default(),
-    }
+    // AWS names the gate's own identity, account and policy in it.
+    let message = if status == StatusCode::FORBIDDEN {
+        tracing::warn!(code, message, "the store forbids it");
+        "Access Denied".to_owned()
+    } else {
+        message.unwrap_or_default()
+    };
+    S3Error::Store { status, code, message }
 }
 
 /// What a HEAD's bare status means.
@@ -134,4 +141,52 @@ fn read_error(body: &[u8]) -> (Option<String>, Option<String>) {
         }
     }
     (code, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(code: &str, message: &str) -> Vec<u8> {
+        format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>").into_bytes()
+    }
+
+    #[test]
+    fn what_the_store_says_of_the_gate_reaches_no_client() {
+        let body = document(
+            "AccessDenied",
+            "User: arn:aws:iam::123456789012:user/gate is not authorized",
+        );
+        match judge(StatusCode::FORBIDDEN, &body) {
+            S3Error::Store { code, message, .. } => assert_eq!((&*code, &*message), ("AccessDenied", "Access Denied")),
+            other => panic!("{other}"),
+        }
+        for (status, code) in [
+            (403, "SignatureDoesNotMatch"),
+            (403, "InvalidAccessKeyId"),
+            (400, "ExpiredToken"),
+            (301, "PermanentRedirect"),
+            (500, "InternalError"),
+        ] {
+            let judged = judge(StatusCode::from_u16(status).unwrap(), &document(code, "x"));
+            assert!(matches!(judged, S3Error::StoreFailed), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_the_store_says_of_the_request_is_passed_on() {
+        match judge(
+            StatusCode::NOT_FOUND,
+            &document("NoSuchKey", "The specified key does not exist."),
+        ) {
+            S3Error::Store { code, message, .. } => {
+                assert_eq!((&*code, &*message), ("NoSuchKey", "The specified key does not exist."));
+            }
+            other => panic!("{other}"),
+        }
+        match judge(StatusCode::PRECONDITION_FAILED, b"") {
+            S3Error::Store { code, .. } => assert_eq!(code, "PreconditionFailed"),
+            other => panic!("{other}"),
+        }
+    }
 }

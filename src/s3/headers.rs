@@ -22,7 +22,7 @@ const META: &str = "x-amz-meta-";
 pub const LARGEST_METADATA: usize = 2048 - 430;
 
 /// What a writer says about an object, and the store keeps.
-static DESCRIBING: [HeaderName; 17] = [
+static DESCRIBING: [HeaderName; 15] = [
     CONTENT_TYPE,
     CACHE_CONTROL,
     CONTENT_DISPOSITION,
@@ -38,6 +38,10 @@ static DESCRIBING: [HeaderName; 17] = [
     HeaderName::from_static("x-amz-website-redirect-location"),
     HeaderName::from_static("x-amz-server-side-encryption"),
     HeaderName::from_static("x-amz-server-side-encryption-aws-kms-key-id"),
+];
+
+/// What a client says of any request: whose the bucket must be, and that it pays.
+static ALWAYS: [HeaderName; 2] = [
     HeaderName::from_static("x-amz-expected-bucket-owner"),
     HeaderName::from_static("x-amz-request-payer"),
 ];
@@ -76,14 +80,7 @@ pub fn to_store(client: &HeaderMap, core: &Core) -> Result<HeaderMap, S3Error> {
     for name in &DESCRIBING {
         copy(client, &mut headers, name);
     }
-    if let Some(encoding) = client
-        .get(CONTENT_ENCODING)
-        .and_then(|value| value.to_str().ok())
-        .and_then(stored_encoding)
-        && let Ok(encoding) = HeaderValue::try_from(encoding)
-    {
-        headers.insert(CONTENT_ENCODING, encoding);
-    }
+    encodings(client, &mut headers);
     let mut size = 0;
     for (name, value) in client.iter().filter(|(name, _)| name.as_str().starts_with(META)) {
         if name.as_str().starts_with(RESERVED) {
@@ -103,6 +100,13 @@ pub fn to_store(client: &HeaderMap, core: &Core) -> Result<HeaderMap, S3Error> {
         headers.insert(CORE, text);
     }
     Ok(headers)
+}
+
+/// What goes along with every request to the store.
+pub fn to_any(client: &HeaderMap, to: &mut HeaderMap) {
+    for name in &ALWAYS {
+        copy(client, to, name);
+    }
 }
 
 /// The client's conditions, as the store knows the ETags in them.
@@ -155,8 +159,45 @@ pub fn core(store: &HeaderMap) -> Option<Core> {
     Core::from_text(store.get(CORE)?.to_str().ok()?).ok()
 }
 
+/// The object's own encodings, on however many lines, without the transfer's.
+fn encodings(client: &HeaderMap, to: &mut HeaderMap) {
+    for encoding in client.get_all(CONTENT_ENCODING) {
+        if let Some(encoding) = encoding.to_str().ok().and_then(stored_encoding)
+            && let Ok(encoding) = HeaderValue::try_from(encoding)
+        {
+            to.append(CONTENT_ENCODING, encoding);
+        }
+    }
+}
+
 fn copy(from: &HeaderMap, to: &mut HeaderMap, name: &HeaderName) {
     for value in from.get_all(name) {
         to.append(name.clone(), value.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_encoding_but_the_transfers_own_is_kept() {
+        let mut client = HeaderMap::new();
+        client.append(CONTENT_ENCODING, HeaderValue::from_static("aws-chunked"));
+        client.append(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        let mut store = HeaderMap::new();
+        encodings(&client, &mut store);
+        assert_eq!(store.get_all(CONTENT_ENCODING).iter().collect::<Vec<_>>(), ["gzip"]);
+    }
+
+    #[test]
+    fn whose_the_bucket_must_be_goes_along_with_every_request() {
+        let mut client = HeaderMap::new();
+        client.insert("x-amz-expected-bucket-owner", HeaderValue::from_static("123456789012"));
+        client.insert("x-amz-anything-else", HeaderValue::from_static("x"));
+        let mut store = HeaderMap::new();
+        to_any(&client, &mut store);
+        assert_eq!(store.len(), 1);
+        assert!(store.contains_key("x-amz-expected-bucket-owner"));
     }
 }
