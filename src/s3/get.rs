@@ -13,7 +13,6 @@ use crate::keys::{Lease, UseError};
 use crate::s3::error::S3Error;
 use crate::s3::exchange::Exchange;
 use crate::s3::headers;
-use crate::s3::operation::is_signature;
 use crate::s3::range::Wanted;
 use crate::seal::{
     CHUNK_LEN, ChunkIndex, ChunkSpan, Core, HEADER_LEN, Header, Kind, MAX_PLAIN_LEN, PlainLen, PlainRange, SealedLen,
@@ -143,7 +142,12 @@ async fn ranged(
         asking.insert(RANGE, asked);
     }
     let answer = match exchange
-        .ask(Method::GET, &passed_query(exchange), asking, StoreBody::empty())
+        .ask(
+            Method::GET,
+            &exchange.address.passed_query(),
+            asking,
+            StoreBody::empty(),
+        )
         .await
     {
         Err(S3Error::Store {
@@ -255,7 +259,7 @@ async fn ask(exchange: &Exchange<'_>, method: Method) -> Result<Response<Incomin
     let mut asking = HeaderMap::new();
     headers::conditions(&exchange.parts.headers, &mut asking);
     exchange
-        .ask(method, &passed_query(exchange), asking, StoreBody::empty())
+        .ask(method, &exchange.address.passed_query(), asking, StoreBody::empty())
         .await
 }
 
@@ -325,14 +329,4 @@ fn wanted(exchange: &Exchange<'_>) -> Wanted {
         return Wanted::Whole;
     }
     Wanted::parse(exchange.parts.headers.get(RANGE).and_then(|value| value.to_str().ok()))
-}
-
-/// `response-*` are the store's to apply; a presigned URL's signature and `x-id` are not its business.
-fn passed_query(exchange: &Exchange<'_>) -> String {
-    let passed = exchange
-        .address
-        .parameters()
-        .filter(|(name, _)| !is_signature(name) && *name != "x-id");
-    let pairs: Vec<String> = passed.map(|(name, value)| format!("{name}={value}")).collect();
-    pairs.join("&")
 }

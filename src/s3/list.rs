@@ -11,7 +11,6 @@ use quick_xml::{Reader, Writer};
 use crate::s3::error::S3Error;
 use crate::s3::etag;
 use crate::s3::exchange::Exchange;
-use crate::s3::operation::is_signature;
 use crate::seal::SealedLen;
 use crate::upstream::{StoreBody, collect};
 
@@ -23,13 +22,13 @@ const LARGEST_PAGE: usize = 16 << 20;
 /// # Errors
 /// The store said no, nothing, or something that is no listing.
 pub async fn list(exchange: &Exchange<'_>) -> Result<Response<Bytes>, S3Error> {
-    let passed = exchange
-        .address
-        .parameters()
-        .filter(|(name, _)| !is_signature(name) && *name != "x-id");
-    let query: Vec<String> = passed.map(|(name, value)| format!("{name}={value}")).collect();
     let answer = exchange
-        .ask(Method::GET, &query.join("&"), HeaderMap::new(), StoreBody::empty())
+        .ask(
+            Method::GET,
+            &exchange.address.passed_query(),
+            HeaderMap::new(),
+            StoreBody::empty(),
+        )
         .await?;
     let page = collect(answer.into_body(), LARGEST_PAGE).await?;
     let rewritten = rewrite(&page).map_err(|error| {

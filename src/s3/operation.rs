@@ -108,6 +108,15 @@ impl<'a> Address<'a> {
         let pairs = self.query.split('&').filter(|pair| !pair.is_empty());
         pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
     }
+
+    /// The query as the store is asked: without what signs a presigned URL, and without `x-id`, neither of which is its business.
+    pub fn passed_query(&self) -> String {
+        let passed = self
+            .parameters()
+            .filter(|(name, _)| !is_signature(name) && *name != "x-id");
+        let pairs: Vec<String> = passed.map(|(name, value)| format!("{name}={value}")).collect();
+        pairs.join("&")
+    }
 }
 
 impl Operation {
@@ -166,7 +175,7 @@ fn is_known(name: &str, allowed: &[&str]) -> bool {
 }
 
 /// Whether a query parameter belongs to a presigned URL's signature, which is the gate's to check and not the store's.
-pub fn is_signature(name: &str) -> bool {
+fn is_signature(name: &str) -> bool {
     const SIGNATURE: &[&str] = &[
         "X-Amz-Algorithm",
         "X-Amz-Credential",
