@@ -22,6 +22,8 @@ use crate::upstream::sigv4::{Credential, Signer, canonical_path, canonical_query
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a store may be silent: take nothing of a request that it could take, begin no answer, or send nothing more of it.
 const SILENCE: Duration = Duration::from_secs(120);
+/// The most, in bytes, that hyper reads ahead of an answer; its own bound would be six chunks.
+const BUFFER: usize = 128 * 1024;
 /// Idle connections are kept this long: less than stores keep theirs.
 const IDLE: Duration = Duration::from_secs(20);
 
@@ -128,6 +130,7 @@ impl Store {
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)
             .pool_timer(TokioTimer::new())
+            .http1_max_buf_size(BUFFER)
             .build(connector);
         let host = HeaderValue::from_str(options.authority.as_str()).unwrap_or_else(|_| HeaderValue::from_static(""));
         Self {
