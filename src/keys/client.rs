@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use zeroize::Zeroizing;
 
 use crate::keys::refusal::Refusal;
 use crate::keys::service::{KeyState, KeyVault, VaultSession, Wrapped};
 use crate::keys::vault::{Session, Vault};
-use crate::seal::{KeyVersion, WrapAlgorithm};
+use crate::seal::{Dek, KeyVersion, WrapAlgorithm};
 
 /// A session with the vault it belongs to.
 struct Connected {
@@ -66,7 +65,7 @@ impl VaultSession for Connected {
         })
     }
 
-    async fn unwrap(&self, version: KeyVersion, wrapped: &Wrapped) -> Result<Zeroizing<[u8; 32]>, Refusal> {
+    async fn unwrap(&self, version: KeyVersion, wrapped: &Wrapped) -> Result<Dek, Refusal> {
         match wrapped.algorithm {
             WrapAlgorithm::RsaOaep256 => self.vault.unwrap(&self.session, version, &wrapped.bytes).await,
             // No configuration makes such an envelope yet, so this one was not made by the gate.

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use zeroize::Zeroizing;
 
 use crate::keys::refusal::{Refusal, Revoked};
-use crate::seal::{DekId, Envelope, KeyVersion, WrapAlgorithm};
+use crate::seal::{Dek, DekId, Envelope, KeyVersion, WrapAlgorithm};
 use crate::telemetry::clock::Moment;
 
 /// A tenant's CMK in its vault.
@@ -32,7 +31,7 @@ pub trait VaultSession: Send + Sync {
     /// Wraps a DEK (wrapKey). No proof either: it needs only the public half.
     async fn wrap(&self, version: KeyVersion, dek: &[u8; 32]) -> Result<Wrapped, Refusal>;
     /// Unwraps a DEK (unwrapKey) over the wire: the one proof of access there is.
-    async fn unwrap(&self, version: KeyVersion, wrapped: &Wrapped) -> Result<Zeroizing<[u8; 32]>, Refusal>;
+    async fn unwrap(&self, version: KeyVersion, wrapped: &Wrapped) -> Result<Dek, Refusal>;
 }
 
 /// A CMK version as the vault describes it.

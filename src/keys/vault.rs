@@ -5,7 +5,7 @@ use crate::keys::identity::{EntraId, Identity};
 use crate::keys::key_url::KeyUrl;
 use crate::keys::refusal::{Blocked, IdentityFault, Refusal, Service, Unavailable};
 use crate::keys::transport::{Seen, Transport, last_challenge, refuse};
-use crate::seal::KeyVersion;
+use crate::seal::{Dek, KeyVersion};
 use async_trait::async_trait;
 use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use azure_core::http::{RequestContent, Url};
@@ -186,30 +186,17 @@ impl Vault {
     }
 
     /// Unwraps a DEK under a version, over the wire, always: the one proof that the key may be used.
-    pub async fn unwrap(
-        &self,
-        session: &Session,
-        version: KeyVersion,
-        wrapped: &[u8],
-    ) -> Result<Zeroizing<[u8; 32]>, Refusal> {
+    pub async fn unwrap(&self, session: &Session, version: KeyVersion, wrapped: &[u8]) -> Result<Dek, Refusal> {
         let name = version.to_string();
         let call = session
             .client
             .unwrap_key(self.key.name(), &name, parameters(wrapped), None);
         let response = self.ask(VaultOp::Unwrap, call).await?;
         let answer = OperationAnswer::read(response.body(), &self.key, version)?;
-        // Anyone can wrap under a public key: what comes out need not be a DEK. The decoder asks for room in whole groups
-        // of three bytes.
-        let mut plain = Zeroizing::new([0; 33]);
-        match BASE64_URL_SAFE_NO_PAD.decode_slice(answer.value.as_bytes(), plain.as_mut()) {
-            Ok(32) => {}
-            Ok(_) | Err(base64::DecodeSliceError::OutputSliceTooSmall) => return Err(Refusal::BadEnvelope),
-            Err(base64::DecodeSliceError::DecodeError(_)) => return Err(malformed()),
-        }
-        let mut dek = Zeroizing::new([0; 32]);
-        let (bytes, _) = plain.split_at(dek.len());
-        dek.copy_from_slice(bytes);
-        Ok(dek)
+        let plain = BASE64_URL_SAFE_NO_PAD.decode(answer.value.as_bytes());
+        let plain = Zeroizing::new(plain.map_err(|_| malformed())?);
+        // Anyone can wrap under a public key: what comes out need not be a DEK.
+        Dek::from_bytes(&plain).map_err(|_| Refusal::BadEnvelope)
     }
 
     async fn get(&self, session: &Session, version: Option<KeyVersion>) -> Result<KeyState, Refusal> {

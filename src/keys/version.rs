@@ -157,8 +157,7 @@ impl Version {
             algorithm: envelope.algorithm(),
             bytes: envelope.wrapped().to_vec(),
         };
-        let answer = session.unwrap(self.id, &wrapped).await.and_then(|bytes| {
-            let unwrapped = Dek::from_bytes(bytes.as_slice()).map_err(|_| Refusal::BadEnvelope)?;
+        let answer = session.unwrap(self.id, &wrapped).await.and_then(|unwrapped| {
             if unwrapped.id() == dek {
                 Ok(unwrapped)
             } else {

@@ -11,7 +11,8 @@ use crate::seal::{NotHex, RandomError, random};
 
 /// A data key: 32 secret bytes of one tenant, zeroized on drop. A DEK never serves two tenants.
 pub struct Dek {
-    bytes: Zeroizing<[u8; 32]>,
+    /// Boxed: what is moved leaves its bytes behind on the stack, and nobody wipes those.
+    bytes: Box<Zeroizing<[u8; 32]>>,
     id: DekId,
 }
 
@@ -36,7 +37,7 @@ impl Dek {
     /// # Errors
     /// The kernel gave no random bytes.
     pub fn generate() -> Result<Self, DekError> {
-        let mut bytes = Zeroizing::new([0; 32]);
+        let mut bytes = Box::new(Zeroizing::new([0; 32]));
         random::fill(&mut bytes)?;
         Self::of(bytes)
     }
@@ -46,7 +47,7 @@ impl Dek {
     /// # Errors
     /// Not 32 bytes long.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DekError> {
-        let mut own = Zeroizing::new([0; 32]);
+        let mut own = Box::new(Zeroizing::new([0; 32]));
         if bytes.len() != own.len() {
             return Err(DekError::Length { found: bytes.len() });
         }
@@ -66,10 +67,10 @@ impl Dek {
         &self.bytes
     }
 
-    fn of(bytes: Zeroizing<[u8; 32]>) -> Result<Self, DekError> {
+    fn of(bytes: Box<Zeroizing<[u8; 32]>>) -> Result<Self, DekError> {
         let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(bytes.as_slice());
         let id = expand::<16>(&prk, &[b"portcullis v1 dek id"]).ok_or(DekError::Derivation)?;
-        Ok(Self { bytes, id: DekId(*id) })
+        Ok(Self { bytes, id: DekId(**id) })
     }
 }
 

@@ -61,9 +61,9 @@ pub(super) fn segment_keys(dek: &Dek, tenant: &str, core: &Core) -> Option<Segme
     })
 }
 
-/// HKDF-Expand to `N` bytes.
-pub(super) fn expand<const N: usize>(prk: &hkdf::Prk, info: &[&[u8]]) -> Option<Zeroizing<[u8; N]>> {
-    let mut out = Zeroizing::new([0; N]);
+/// HKDF-Expand to `N` bytes, boxed so that moving them leaves no copy on the stack.
+pub(super) fn expand<const N: usize>(prk: &hkdf::Prk, info: &[&[u8]]) -> Option<Box<Zeroizing<[u8; N]>>> {
+    let mut out = Box::new(Zeroizing::new([0; N]));
     prk.expand(info, Length(N)).ok()?.fill(out.as_mut_slice()).ok()?;
     Some(out)
 }

@@ -26,7 +26,10 @@ async fn a_dek_comes_back_under_either_identity() {
         assert_eq!(state.kind, KeyKind::Rsa { bits: 2048, hsm: false });
         let wrapped = vault.wrap(&session, state.version, &DEK).await.unwrap();
         assert_eq!(wrapped.len(), 256);
-        assert_eq!(*vault.unwrap(&session, state.version, &wrapped).await.unwrap(), DEK);
+        assert_eq!(
+            vault.unwrap(&session, state.version, &wrapped).await.unwrap().expose(),
+            &DEK
+        );
         let listed = vault.versions(&session).await.unwrap();
         assert_eq!(
             listed.iter().map(|row| row.version).collect::<Vec<_>>(),
@@ -372,7 +375,7 @@ impl Tenant {
     /// The one proof of access.
     async fn prove(&self) -> Result<(), Refusal> {
         let dek = self.vault.unwrap(&self.session, self.version, &self.wrapped).await?;
-        assert_eq!(*dek, DEK);
+        assert_eq!(dek.expose(), &DEK);
         Ok(())
     }
 }

@@ -5,12 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use zeroize::Zeroizing;
 
 use crate::keys::refusal::{Refusal, Revoked, Service, Unavailable};
 use crate::keys::service::{Epoch, KeyState, KeyVault, Keyring, KeyringError, Record, VaultSession, Wrapped};
 use crate::keys::{Bounds, Keys, TenantKey};
-use crate::seal::{CmkRef, DekId, Envelope, KeyVersion, OriginSecrets, WrapAlgorithm};
+use crate::seal::{CmkRef, Dek, DekId, Envelope, KeyVersion, OriginSecrets, WrapAlgorithm};
 use crate::telemetry::clock::{Clock, Skew};
 
 pub const TENANT: &str = "acme";
@@ -219,7 +218,7 @@ impl VaultSession for Visit {
         })
     }
 
-    async fn unwrap(&self, version: KeyVersion, wrapped: &Wrapped) -> Result<Zeroizing<[u8; 32]>, Refusal> {
+    async fn unwrap(&self, version: KeyVersion, wrapped: &Wrapped) -> Result<Dek, Refusal> {
         let (takes, answer) = {
             let mut answers = self.desk.set();
             answers.unwraps += 1;
@@ -237,11 +236,8 @@ impl VaultSession for Visit {
         if stamp != version.as_bytes() {
             return Err(Refusal::BadEnvelope);
         }
-        let mut dek = Zeroizing::new([0; 32]);
-        for (plain, masked) in dek.iter_mut().zip(masked) {
-            *plain = masked ^ 0x5a;
-        }
-        Ok(dek)
+        let dek: Vec<u8> = masked.iter().map(|byte| byte ^ 0x5a).collect();
+        Ok(Dek::from_bytes(&dek).unwrap())
     }
 }
 

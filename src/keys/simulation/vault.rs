@@ -5,13 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use zeroize::Zeroizing;
 
 use crate::keys::refusal::{Refusal, Revoked, Service, Unavailable};
 use crate::keys::service::{Epoch, KeyState, KeyVault, Keyring, KeyringError, Record, VaultSession, Wrapped};
 use crate::keys::simulation::judge::{Judge, Said};
 use crate::keys::simulation::{Dice, Life};
-use crate::seal::{KeyVersion, WrapAlgorithm};
+use crate::seal::{Dek, KeyVersion, WrapAlgorithm};
 use crate::telemetry::clock::{Clock, Moment};
 
 /// A network that is well takes no longer than this each way.
@@ -215,7 +214,7 @@ impl VaultSession for Visit {
         })
     }
 
-    async fn unwrap(&self, version: KeyVersion, wrapped: &Wrapped) -> Result<Zeroizing<[u8; 32]>, Refusal> {
+    async fn unwrap(&self, version: KeyVersion, wrapped: &Wrapped) -> Result<Dek, Refusal> {
         let door = &self.door;
         let said = Said {
             asked: door.clock.now(),
@@ -232,7 +231,7 @@ impl VaultSession for Visit {
                 if stamp != version.as_bytes() {
                     return Err(Refusal::BadEnvelope);
                 }
-                Ok(Zeroizing::new(dek.try_into().unwrap()))
+                Ok(Dek::from_bytes(dek).unwrap())
             }
             Err(refusal) => {
                 if matches!(refusal, Refusal::Revoked(_)) {

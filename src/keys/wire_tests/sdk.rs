@@ -21,7 +21,10 @@ async fn a_dek_is_unwrapped_with_a_token_of_the_customers_tenant() {
     ]);
     let vault = azure.vault(federated());
     let session = vault.session().await.unwrap();
-    assert_eq!(*vault.unwrap(&session, version(), b"wrapped").await.unwrap(), DEK);
+    assert_eq!(
+        vault.unwrap(&session, version(), b"wrapped").await.unwrap().expose(),
+        &DEK
+    );
 
     let sent = azure.sent();
     assert_eq!(
