@@ -22,6 +22,10 @@ const ANSWER_LIMIT: usize = 256 * 1024;
 /// What the instance metadata service is asked for (Entra's how-to-use-vm-token).
 const IMDS_PATH: &str = "/metadata/identity/oauth2/token";
 
+/// Idle connections are kept this long. Their buffers hold what was said last, a DEK or a token, and it is wiped with them; the
+/// calls that follow one another at a cold start still share one. (The pool looks this often, so it may be twice as long.)
+const IDLE: Duration = Duration::from_secs(1);
+
 /// How the proxy reaches the three services.
 #[derive(Clone, Debug)]
 pub struct TransportOptions {
@@ -69,6 +73,7 @@ impl Transport {
     pub fn new(options: TransportOptions) -> Result<Self, TransportError> {
         let mut builder = reqwest::Client::builder()
             .connect_timeout(options.connect_timeout)
+            .pool_idle_timeout(IDLE)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .dns_resolver(Arc::new(Resolver));
