@@ -39,6 +39,15 @@ enum Command {
         /// The stand-in for Entra and Key Vault.
         #[arg(long, value_name = "PORT", default_value_t = 8443)]
         vault_port: u16,
+        /// The stand-in for managed identity; 0 for any free port.
+        #[arg(long, value_name = "PORT", default_value_t = 0)]
+        imds_port: u16,
+        /// The directory store; 0 for any free port.
+        #[arg(long, value_name = "PORT", default_value_t = 0)]
+        store_port: u16,
+        /// Leave the gate out: write its configuration, and let `serve` run it, as often as you like.
+        #[arg(long)]
+        without_gate: bool,
     },
     /// Play a customer of a running `dev`: disable-key, enable-key, rotate-key, delete-key, recover-key, remove-role, grant-role,
     /// remove-app, install-app.
@@ -70,12 +79,18 @@ fn main() -> ExitCode {
             s3_tls_port,
             admin_port,
             vault_port,
+            imds_port,
+            store_port,
+            without_gate,
         } => commands::dev(DevOptions {
             data,
             s3_port,
             s3_tls_port,
             admin_port,
             vault_port,
+            imds_port,
+            store_port,
+            gate: !without_gate,
         }),
         Command::DevCustomer { data, tenant, action } => commands::customer(&data, &tenant, &action),
         Command::Inspect { file, json } => commands::inspect(&file, json),

@@ -50,6 +50,12 @@ pub struct DevOptions {
     pub admin_port: u16,
     /// Entra and Key Vault.
     pub vault_port: u16,
+    /// Managed identity; 0 for any free one.
+    pub imds_port: u16,
+    /// The directory store; 0 for any free one.
+    pub store_port: u16,
+    /// Whether the gate runs here, or is left to a `serve` with the same data.
+    pub gate: bool,
 }
 
 /// Why it could not run.
@@ -100,11 +106,11 @@ async fn run(options: DevOptions, hardened: &Hardened, shutdown: CancellationTok
     let standin = Standin::start(StandinOptions {
         data: data.join(VAULT_FOLDER),
         https_port: options.vault_port,
-        imds_port: 0,
+        imds_port: options.imds_port,
     })
     .await?;
     let store_secret = secret(data, "store")?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.store_port)).await?;
     let credentials = vec![(STORE_ACCESS_KEY.to_owned(), store_secret.clone())];
     let server = store::serve(Store::open(data.join("store"))?, listener, credentials)?;
     make_buckets(server.address(), &store_secret).await?;
@@ -118,17 +124,25 @@ async fn run(options: DevOptions, hardened: &Hardened, shutdown: CancellationTok
     let file = data.join("portcullis.toml");
     write(&file, &configuration(&options, &standin, server.address()))?;
 
-    let config = Config::load(&file).map_err(ServeError::Config)?;
-    let gate = serve::Gate::start(config, Clock::system()).await?;
-    hardened.log();
-    for ((_, bucket, access_key), secret) in TENANTS.iter().zip(&keys) {
-        answers(options.s3_port, access_key, secret, bucket).await?;
+    let mut gate = None;
+    if options.gate {
+        let config = Config::load(&file).map_err(ServeError::Config)?;
+        gate = Some(serve::Gate::start(config, Clock::system()).await?);
+        hardened.log();
+        for ((_, bucket, access_key), secret) in TENANTS.iter().zip(&keys) {
+            answers(options.s3_port, access_key, secret, bucket).await?;
+        }
     }
     write(&environment, &shell_lines(&options, data, &standin, &keys))?;
-    say(&what_to_try(&options, &environment));
+    say(&match options.gate {
+        true => what_to_try(&options, &environment),
+        false => what_to_serve(&options, server.address(), &file),
+    });
 
     serve::until_told(&shutdown).await;
-    gate.stop().await;
+    if let Some(gate) = gate {
+        gate.stop().await;
+    }
     server.stop().await;
     standin.shutdown().await;
     let _ = std::fs::remove_file(&environment);
@@ -371,6 +385,21 @@ fn quoted(path: &Path) -> String {
     } else {
         format!("'{}'", text.replace('\'', r"'\''"))
     }
+}
+
+fn what_to_serve(options: &DevOptions, store: SocketAddr, file: &Path) -> String {
+    format!(
+        r#"
+Everything but the gate is running.
+
+  store     http://{store}
+  vault     https://localhost:{vault}   (a stand-in for Entra and Key Vault)
+
+  portcullis serve --config {file}
+"#,
+        vault = options.vault_port,
+        file = quoted(file),
+    )
 }
 
 fn what_to_try(options: &DevOptions, environment: &Path) -> String {

@@ -154,7 +154,7 @@ fn read(mut root: Section<'_, '_>, outside: &Outside<'_>) -> Option<Config> {
     let log = log(root.section("log"));
 
     let mut taken = Vec::new();
-    let admin = admin(root.section("admin"), &mut taken);
+    let admin = admin(root.section("admin"), outside, &mut taken);
     let listeners = serving::listeners(root.several("listener"), outside, drain, &mut taken);
 
     let stores = serving::stores(root.named("store"), outside);
@@ -201,10 +201,14 @@ fn log(mut section: Section<'_, '_>) -> Option<Log> {
     })
 }
 
-fn admin(mut section: Section<'_, '_>, taken: &mut Vec<(SocketAddr, String)>) -> Option<SocketAddr> {
+fn admin(
+    mut section: Section<'_, '_>,
+    outside: &Outside<'_>,
+    taken: &mut Vec<(SocketAddr, String)>,
+) -> Option<SocketAddr> {
     let place = section.place_of("address");
     match section.take("address") {
-        Some(entry) => serving::address(&entry, place, taken),
+        Some(entry) => serving::address(entry, place, outside, taken),
         None => {
             taken.push((ADMIN, place));
             Some(ADMIN)

@@ -66,6 +66,16 @@ impl Outside<'_> {
         Some(Secret(Zeroizing::new(bytes)))
     }
 
+    /// What is no secret, as it stands or as `{ env = "…" }`, with the entry that has its mistakes.
+    pub(super) fn text<'r, 'i>(&self, entry: Entry<'r, 'i>) -> Option<(String, Entry<'r, 'i>)> {
+        if !entry.is_table() {
+            return Some((entry.text()?.to_owned(), entry));
+        }
+        let variable = entry.section()?.need("env")?;
+        let value = (self.env)(variable.text()?);
+        Some((variable.check(value.ok_or(Fault::NoVariable))?, variable))
+    }
+
     /// Where a file is, if it can be read.
     pub(super) fn path(&self, entry: &Entry<'_, '_>) -> Option<PathBuf> {
         let path = self.base.join(entry.text()?);

@@ -273,6 +273,11 @@ impl<'r, 'i> Entry<'r, 'i> {
         }
     }
 
+    /// Whether it is a table.
+    pub(super) fn is_table(&self) -> bool {
+        matches!(self.value, DeValue::Table(_))
+    }
+
     /// Whether it is a bare text.
     pub(super) fn is_text(&self) -> bool {
         matches!(self.value, DeValue::String(_))

@@ -39,7 +39,7 @@ fn listener(
 ) -> Option<ListenerOptions> {
     let address = section
         .need("address")
-        .and_then(|entry| address(&entry, section.place_of("address"), taken));
+        .and_then(|entry| address(entry, section.place_of("address"), outside, taken));
     // Which dialect is spoken there: the only one so far.
     let _: Option<()> = section.take("protocol").and_then(|entry| entry.choice(&[("s3", ())]));
     let tls = match section.take("tls") {
@@ -57,13 +57,15 @@ fn listener(
     })
 }
 
-/// An address that nobody else listens on.
+/// An address that nobody else listens on. It may come from the environment, so that gates on one machine can share a file.
 pub(super) fn address(
-    entry: &Entry<'_, '_>,
+    entry: Entry<'_, '_>,
     place: String,
+    outside: &Outside<'_>,
     taken: &mut Vec<(SocketAddr, String)>,
 ) -> Option<SocketAddr> {
-    let address = entry.parsed(value::address)?;
+    let (text, entry) = outside.text(entry)?;
+    let address = entry.check(value::address(&text))?;
     if let Some((_, by)) = taken.iter().find(|(other, _)| value::collide(address, *other)) {
         entry.wrong(Fault::Taken { by: by.clone() });
         return None;

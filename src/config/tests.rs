@@ -155,6 +155,10 @@ fn each_mistake_is_told_with_its_place() {
         ("# ca_file = \"tls/store-ca.pem\"", "ca_file = \"secrets/origin\"", "store.main.ca_file: secrets/origin holds no usable PEM certificate"),
         ("azure-identity-token", "none", "identity.cluster.token_file: secrets/none can't be read: No such file or directory (os error 2)"),
         ("# authority = \"https://login.microsoftonline.com\"", "authority = \"http://login.microsoftonline.com\"", "identity.isv.authority: should be an https URL without a path"),
+        // The environment.
+        ("\"0.0.0.0:9000\"", "{ env = \"NONE\" }", "listener[0].address.env: names an environment variable that is not set, or is not text"),
+        ("\"0.0.0.0:9000\"", "{ env = \"ACME_APP_SECRET\" }", "listener[0].address.env: should be an IP address and a port, like \"0.0.0.0:9000\" or \"[::]:9000\""),
+        ("\"0.0.0.0:9000\"", "{ file = \"x\" }", "listener[0].address.env: is missing"),
         // Secrets.
         ("{ file = \"secrets/operations\" }", "\"correct-horse-battery-staple-correct-horse\"", "credential[1].secret_access_key: a secret never stands in the configuration itself: give { file = \"…\" } or { env = \"…\" }"),
         ("{ file = \"secrets/operations\" }", "{ env = \"correct-horse-battery-staple-correct-horse\" }", "credential[1].secret_access_key.env: names an environment variable that is not set, or is not text"),
@@ -265,6 +269,33 @@ fn dev_allows_stand_ins_on_this_machine() {
     );
     let text = text.replace("identity_bound = \"60s\"", "identity_bound = \"59s\"");
     assert_eq!(files.mistakes(&text).len(), 1);
+}
+
+#[test]
+fn addresses_may_come_from_the_environment() {
+    let files = Files::new("environment");
+    let text = EXAMPLE
+        .replace("\"0.0.0.0:9000\"", "{ env = \"LISTEN\" }")
+        .replace("# address = \"127.0.0.1:9900\"", "address = { env = \"ADMIN\" }");
+    let load = |listen: &str| {
+        Config::parse(&text, &files.0, |name| {
+            Some(match name {
+                "LISTEN" => listen.to_owned(),
+                "ADMIN" => "127.0.0.1:9911".to_owned(),
+                _ => SECRET.to_owned(),
+            })
+        })
+    };
+    let config = load("127.0.0.1:9011").ok().unwrap();
+    assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:9011");
+    assert_eq!(config.admin.to_string(), "127.0.0.1:9911");
+    assert!(
+        load("0.0.0.0:9911")
+            .err()
+            .unwrap()
+            .to_string()
+            .ends_with("listener[0].address.env: is taken by admin.address already")
+    );
 }
 
 #[test]
