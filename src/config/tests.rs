@@ -158,7 +158,7 @@ fn each_mistake_is_told_with_its_place() {
         // The environment.
         ("\"0.0.0.0:9000\"", "{ env = \"NONE\" }", "listener[0].address.env: names an environment variable that is not set, or is not text"),
         ("\"0.0.0.0:9000\"", "{ env = \"ACME_APP_SECRET\" }", "listener[0].address.env: should be an IP address and a port, like \"0.0.0.0:9000\" or \"[::]:9000\""),
-        ("\"0.0.0.0:9000\"", "{ file = \"x\" }", "listener[0].address.env: is missing"),
+        ("\"0.0.0.0:9000\"", "{ }", "listener[0].address.env: is missing"),
         // Secrets.
         ("{ file = \"secrets/operations\" }", "\"correct-horse-battery-staple-correct-horse\"", "credential[1].secret_access_key: a secret never stands in the configuration itself: give { file = \"…\" } or { env = \"…\" }"),
         ("{ file = \"secrets/operations\" }", "{ env = \"correct-horse-battery-staple-correct-horse\" }", "credential[1].secret_access_key.env: names an environment variable that is not set, or is not text"),

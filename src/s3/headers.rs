@@ -16,13 +16,14 @@ const RESERVED: &str = "x-amz-meta-portcullis-";
 /// The core, as metadata: what a warm reader needs to open a range with one request.
 const CORE: HeaderName = HeaderName::from_static("x-amz-meta-portcullis-core");
 const META: &str = "x-amz-meta-";
+const ENCRYPTION: HeaderName = HeaderName::from_static("x-amz-server-side-encryption");
 
 /// S3's limit for user metadata is 2,048 bytes, names (without `x-amz-meta-`) and values together; this is what the gate's own
 /// leaves of it: the core, with room for sealed checksums and an alias.
 pub const LARGEST_METADATA: usize = 2048 - 430;
 
 /// What a writer says about an object, and the store keeps.
-static DESCRIBING: [HeaderName; 15] = [
+static DESCRIBING: [HeaderName; 13] = [
     CONTENT_TYPE,
     CACHE_CONTROL,
     CONTENT_DISPOSITION,
@@ -36,8 +37,6 @@ static DESCRIBING: [HeaderName; 15] = [
     HeaderName::from_static("x-amz-storage-class"),
     HeaderName::from_static("x-amz-tagging"),
     HeaderName::from_static("x-amz-website-redirect-location"),
-    HeaderName::from_static("x-amz-server-side-encryption"),
-    HeaderName::from_static("x-amz-server-side-encryption-aws-kms-key-id"),
 ];
 
 /// What a client says of any request: whose the bucket must be, and that it pays.
@@ -96,6 +95,10 @@ pub fn to_store(client: &HeaderMap, core: &Core) -> Result<HeaderMap, S3Error> {
             largest: LARGEST_METADATA,
         });
     }
+    // A client that asks for a key of KMS has one: the tenant's, which the gate names in its answers. The store knows no such key.
+    if let Some(own) = client.get(ENCRYPTION).filter(|value| *value == "AES256") {
+        headers.insert(ENCRYPTION, own.clone());
+    }
     if let Ok(text) = HeaderValue::try_from(core.to_text()) {
         headers.insert(CORE, text);
     }
@@ -148,7 +151,7 @@ pub fn to_client(store: &HeaderMap) -> HeaderMap {
 
 /// Says whose key seals the object, as S3 does for SSE-KMS: clients that know it don't take the ETag for an MD5.
 pub fn sealed_under(key_url: &str, headers: &mut HeaderMap) {
-    headers.insert("x-amz-server-side-encryption", HeaderValue::from_static("aws:kms"));
+    headers.insert(ENCRYPTION, HeaderValue::from_static("aws:kms"));
     if let Ok(url) = HeaderValue::try_from(key_url) {
         headers.insert("x-amz-server-side-encryption-aws-kms-key-id", url);
     }

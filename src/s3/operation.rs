@@ -123,8 +123,11 @@ impl Operation {
     /// Names the operation, or refuses it.
     ///
     /// # Errors
-    /// 501 for what is not known.
+    /// 501 for what is not known; 400 for a query that is no UTF-8, which stores answer as they please.
     pub fn of(method: &Method, address: &Address<'_>, headers: &HeaderMap) -> Result<Self, S3Error> {
+        percent_decode_str(address.query)
+            .decode_utf8()
+            .map_err(|_| S3Error::InvalidUri)?;
         let (operation, allowed): (Self, &[&str]) = match (method, address.bucket, address.key) {
             (&Method::GET, "", "") => (Self::ListBuckets, &[]),
             (&Method::HEAD, bucket, "") if !bucket.is_empty() => (Self::HeadBucket, &[]),
@@ -220,6 +223,12 @@ mod tests {
         ] {
             assert_eq!(of(method, target).ok(), Some(operation), "{method} {target}");
         }
+    }
+
+    #[test]
+    fn a_query_that_is_no_text_is_refused() {
+        assert!(matches!(of("GET", "/b?prefix=%ff"), Err(S3Error::InvalidUri)));
+        assert!(of("GET", "/b?prefix=%C3%BC").is_ok());
     }
 
     #[test]
