@@ -9,6 +9,7 @@ use http::Response;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use crate::body::{Fault, FaultSlot, Opening};
 use crate::gateway::{AnswerBody, Connection, CutGuard, full};
@@ -39,6 +40,7 @@ pub(super) async fn answer(
         operation: operation.name(),
         container: Arc::clone(container),
         name: name.to_owned(),
+        request: Span::current(),
         _guard: connection.cut_when(over),
     };
     Ok(read.head.map(|()| stream(first, opening, running)))
@@ -64,11 +66,14 @@ struct Running {
     operation: &'static str,
     container: Arc<Container>,
     name: String,
+    /// The request's span: its id belongs to all that is written down of it, also after its head went out.
+    request: Span,
     _guard: CutGuard,
 }
 
 impl Running {
     fn broke(&self, fault: Fault) -> std::io::Error {
+        let _request = self.request.enter();
         match &fault {
             Fault::Tampered(what) => {
                 metrics::tampered();
@@ -89,6 +94,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.finished && self.over.is_cancelled() {
+            let _request = self.request.enter();
             metrics::stream_cut();
             let tenant = &*self.container.tenant;
             audit::record(&Event::StreamCut {

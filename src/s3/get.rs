@@ -4,7 +4,9 @@
 //! begins in the first chunk takes the header along. The first piece is opened before the answer begins, so that what is wrong
 //! with the object is still an error with a name.
 
-use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_MATCH, IF_RANGE, RANGE};
+use http::header::{
+    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
+};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -20,6 +22,9 @@ use crate::seal::{
 };
 use crate::upstream::StoreBody;
 
+/// How often an object is asked for that is replaced each time, before the client is told to come again.
+const TRIES: u32 = 3;
+
 /// An object on its way to the client.
 pub struct Read {
     /// Head of the answer, complete.
@@ -33,6 +38,23 @@ pub struct Read {
 /// # Errors
 /// The key's owner said no, the store did, or the object is not what was sealed.
 pub async fn get(exchange: &Exchange<'_>) -> Result<Read, S3Error> {
+    let theirs = &exchange.parts.headers;
+    let conditional = theirs.contains_key(IF_MATCH) || theirs.contains_key(IF_UNMODIFIED_SINCE);
+    for _ in 0..TRIES {
+        match read(exchange).await {
+            // The client asked for no such thing: it is the gate's own pin that failed, for the object was replaced between two
+            // requests for one answer.
+            Err(S3Error::Store {
+                status: StatusCode::PRECONDITION_FAILED,
+                ..
+            }) if !conditional => {}
+            read => return read,
+        }
+    }
+    Err(S3Error::StoreFailed)
+}
+
+async fn read(exchange: &Exchange<'_>) -> Result<Read, S3Error> {
     let wanted = wanted(exchange);
     match wanted {
         Wanted::Whole => whole(exchange).await,
@@ -42,23 +64,16 @@ pub async fn get(exchange: &Exchange<'_>) -> Result<Read, S3Error> {
 }
 
 /// Where a suffix begins follows from the length, which the law can't tell beforehand: a HEAD first, and the range pinned to
-/// the object that it spoke of. One that was replaced in between is asked about again.
+/// the object that it spoke of.
 async fn suffix(exchange: &Exchange<'_>, wanted: Wanted) -> Result<Read, S3Error> {
-    let mut tries = 3;
-    loop {
-        let answer = ask(exchange, Method::HEAD).await?;
-        if answer.status() == StatusCode::NOT_MODIFIED {
-            return Ok(not_modified(answer.headers()));
-        }
-        let len = plain_len(answer.headers())?;
-        let range = wanted.within(len).ok_or(S3Error::InvalidRange { size: len })?;
-        let pin = answer.headers().get(ETAG).cloned();
-        tries -= 1;
-        match ranged(exchange, range.first(), Some(range.last()), pin).await {
-            Err(S3Error::Store { status, .. }) if status == StatusCode::PRECONDITION_FAILED && tries > 0 => {}
-            read => return read,
-        }
+    let answer = ask(exchange, Method::HEAD).await?;
+    if answer.status() == StatusCode::NOT_MODIFIED {
+        return Ok(not_modified(answer.headers()));
     }
+    let len = plain_len(answer.headers())?;
+    let range = wanted.within(len).ok_or(S3Error::InvalidRange { size: len })?;
+    let pin = answer.headers().get(ETAG).cloned();
+    ranged(exchange, range.first(), Some(range.last()), pin).await
 }
 
 /// HeadObject: the same head that GetObject would give. The length follows from the stored size by the law.
@@ -200,13 +215,7 @@ async fn core_and_lease(
     if let Some(etag) = etag {
         asking.insert(IF_MATCH, etag);
     }
-    let answer = match exchange.ask(Method::GET, "", asking, StoreBody::empty()).await {
-        // Replaced since the range was asked for. The client set no condition, so asking again will do.
-        Err(S3Error::Store { status, .. }) if status == StatusCode::PRECONDITION_FAILED => {
-            return Err(S3Error::StoreFailed);
-        }
-        answer => answer?,
-    };
+    let answer = exchange.ask(Method::GET, "", asking, StoreBody::empty()).await?;
     let header = Stored::new(answer.into_body()).header().await?;
     let lease = lease(exchange, &header).await?;
     Ok((*header.core(), lease))
