@@ -9,8 +9,11 @@
 )]
 
 mod dev;
+mod forgery;
 mod layering;
 mod listener;
+mod revocation;
 mod standin;
 mod store;
 mod vault;
+mod world;

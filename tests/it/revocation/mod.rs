@@ -1,0 +1,87 @@
+//! The customer's no, and everybody's silence, as an S3 client of the running gate sees them: the vault's and Entra's faults one by
+//! one, transfers under way, recovery without a restart.
+//!
+//! No test waits for a lease to run out: time jumps. What is waited for is the gate's own looking at its clock, once a second.
+
+mod no;
+mod silence;
+mod transfers;
+
+use std::time::{Duration, Instant};
+
+use portcullis::keys::Bounds;
+
+use crate::world::client::Answer;
+use crate::world::{CUSTOMERS, World};
+
+/// Long enough that a busy machine does not end a lease that a test wants live.
+const BOUND: Duration = Duration::from_secs(10);
+const IDENTITY: Duration = Duration::from_secs(40);
+/// More than a third of the bound: the gate asks the vault again.
+const DUE: Duration = Duration::from_secs(5);
+/// A test that waits longer has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A world in which both tenants have an object `file` of these bytes, and a lease.
+async fn world(file: &[u8]) -> World {
+    let world = World::bounded(Bounds::new(BOUND, IDENTITY)).await;
+    for client in [&world.acme, &world.globex] {
+        client.put("file", file).await;
+        assert!(client.get("file").await.is(file));
+    }
+    world
+}
+
+/// Asks until the answer is this, or for too long.
+async fn until<A, F>(what: &str, ask: impl Fn() -> A, good: F) -> Answer
+where
+    A: Future<Output = Answer>,
+    F: Fn(&Answer) -> bool,
+{
+    let began = Instant::now();
+    loop {
+        let answer = ask().await;
+        if good(&answer) {
+            return answer;
+        }
+        let (status, code) = (answer.status(), answer.code());
+        assert!(began.elapsed() < PATIENCE, "{what}: still {status} {code}");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Time passes while these customers are in use, until for each the next answer of the vault or of Entra has been heard: a yes or
+/// a no.
+async fn asked_anew(world: &World, customers: &[&str]) {
+    let heard = |customer: &str| {
+        let (yes, no) = (
+            world.audit(customer, "lease_renewed"),
+            world.audit(customer, "key_refused"),
+        );
+        yes.len() + no.len()
+    };
+    let before: Vec<_> = customers.iter().map(|customer| heard(customer)).collect();
+    world.pass(DUE);
+    for (customer, before) in customers.iter().zip(before) {
+        let client = world.client(customer);
+        until(customer, || client.head("file"), |_| heard(customer) > before).await;
+    }
+}
+
+/// The same, until Entra must have been asked for a token anew.
+async fn entra_asked_anew(world: &World) {
+    let refused = world.audit("acme", "key_refused").len();
+    let mut passed = Duration::ZERO;
+    while passed < IDENTITY / 3 && world.audit("acme", "key_refused").len() == refused {
+        asked_anew(world, &CUSTOMERS).await;
+        passed += DUE;
+    }
+}
+
+/// Served again, without a restart, once the pauses after what went wrong are over.
+async fn served_again(world: &World, customer: &str, file: &[u8]) {
+    world.pass(BOUND);
+    let client = world.client(customer);
+    until(customer, || client.get("file"), |answer| answer.is(file)).await;
+    client.put("again", b"again").await;
+}
