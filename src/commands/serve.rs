@@ -211,6 +211,7 @@ fn assemble(config: Config, clock: Clock) -> Result<(Vec<ListenerOptions>, Gatew
         &keyring,
         &clock,
         config.keys.bounds,
+        config.keys.budgets,
     );
     let gateway = Gateway::new(Arc::new(tenants), Arc::new(keys), Regions::Any, clock);
     Ok((config.listeners, gateway))

@@ -12,6 +12,7 @@ use crate::config::outside::{Outside, Secret};
 use crate::config::section::{Entry, Section};
 use crate::config::{Keys, Tenant, value};
 use crate::keys::Bounds;
+use crate::keys::budget::{Budgets, Calls};
 use crate::keys::identity::{Authority, EntraId, Identity, PUBLIC_AUDIENCE};
 use crate::keys::key_url::{KeyUrl, VaultHosts};
 use crate::keys::transport::TransportOptions;
@@ -30,29 +31,77 @@ const LOCALHOST_SCOPE: &str = "https://vault.azure.net/.default";
 
 /// `[keys]`, and which hosts may be a tenant's vault.
 pub(super) fn keys(
-    mut section: Section<'_, '_>,
+    section: &mut Section<'_, '_>,
     outside: &Outside<'_>,
     dev: bool,
     stores: &BTreeMap<String, Option<StoreOptions>>,
 ) -> (Option<Keys>, VaultHosts) {
-    let hosts = vault_hosts(&mut section, dev);
-    let bounds = bounds(&mut section, dev);
+    let hosts = vault_hosts(section, dev);
+    let bounds = bounds(section, dev);
+    let budgets = budgets(section);
     let origin = section
         .need("origin_secrets")
         .and_then(Entry::list)
-        .and_then(|secrets| origin(&section, secrets, outside));
-    let transport = transport(&mut section, outside, dev, &bounds);
-    let keyring = keyring(&mut section, stores);
+        .and_then(|secrets| origin(section, secrets, outside));
+    let transport = transport(section, outside, dev, &bounds);
+    let keyring = keyring(section, stores);
     let (Some(origin), Some(keyring)) = (origin, keyring) else {
         return (None, hosts);
     };
     let keys = Keys {
         bounds,
+        budgets,
         origin: Arc::new(origin),
         transport,
         keyring,
     };
     (Some(keys), hosts)
+}
+
+/// Notes it where a budget is too small for one lease of every tenant. What a lease needs beyond that (a tenant whose objects
+/// span several versions of its key) nobody knows beforehand.
+pub(super) fn suffice(section: &Section<'_, '_>, keys: &Keys, tenants: &BTreeMap<String, Option<Tenant>>) {
+    let mut vaults: BTreeMap<&str, usize> = BTreeMap::new();
+    for tenant in tenants.values().flatten() {
+        *vaults.entry(tenant.key.vault()).or_default() += 1;
+    }
+    let too_small = |key: &str, calls: Calls, tenants: usize, of: &str, bound: Duration, longer: &'static str| {
+        if !calls.renew(tenants, bound) {
+            let least = Calls::least(tenants, bound).map_or(Calls::MOST, Calls::number);
+            let of = of.to_owned();
+            let calls = calls.number();
+            section.wrong(
+                key,
+                Fault::Budget {
+                    calls,
+                    tenants,
+                    of,
+                    least,
+                    longer,
+                },
+            );
+        }
+    };
+    let (budgets, bounds) = (keys.budgets, keys.bounds);
+    if let Some((vault, tenants)) = vaults.into_iter().max_by_key(|(_, tenants)| *tenants) {
+        let of = format!("in {vault}");
+        too_small(
+            "vault_budget",
+            budgets.vault,
+            tenants,
+            &of,
+            bounds.revocation,
+            "revocation_bound",
+        );
+    }
+    too_small(
+        "entra_budget",
+        budgets.entra,
+        tenants.len(),
+        "configured",
+        bounds.identity,
+        "identity_bound",
+    );
 }
 
 /// The store of the keyring: the one that is named, or else the only one.
@@ -85,6 +134,21 @@ fn bounds(section: &mut Section<'_, '_>, dev: bool) -> Bounds {
         section.wrong("identity_bound", Fault::Form("no shorter than revocation_bound"));
     }
     Bounds::new(revocation, identity)
+}
+
+fn budgets(section: &mut Section<'_, '_>) -> Budgets {
+    let default = Budgets::default();
+    let mut calls = |key, default| {
+        section
+            .take(key)
+            .and_then(|entry| entry.number(Calls::LEAST, Calls::MOST))
+            .and_then(Calls::new)
+            .unwrap_or(default)
+    };
+    Budgets {
+        vault: calls("vault_budget", default.vault),
+        entra: calls("entra_budget", default.entra),
+    }
 }
 
 fn origin(section: &Section<'_, '_>, entries: Vec<Entry<'_, '_>>, outside: &Outside<'_>) -> Option<OriginSecrets> {

@@ -42,6 +42,16 @@ pub enum Fault {
     Form(&'static str),
     #[error("should be from {least} to {most}")]
     Range { least: String, most: String },
+    #[error(
+        "{calls} calls in 10 s can't renew the leases of the {tenants} tenants {of}: that takes {least}, or a longer {longer}"
+    )]
+    Budget {
+        calls: u32,
+        tenants: usize,
+        of: String,
+        least: u32,
+        longer: &'static str,
+    },
     #[error("there is no [{kind}.{name}]")]
     NoSuch { kind: &'static str, name: String },
     #[error("is taken by {by} already")]

@@ -23,6 +23,7 @@ pub use mistake::{Fault, Mistake, Mistakes};
 use crate::config::outside::Outside;
 use crate::config::section::{Report, Section};
 use crate::keys::Bounds;
+use crate::keys::budget::Budgets;
 use crate::keys::identity::Identity;
 use crate::keys::key_url::KeyUrl;
 use crate::keys::transport::TransportOptions;
@@ -70,6 +71,8 @@ pub struct Log {
 pub struct Keys {
     /// How long a yes counts.
     pub bounds: Bounds,
+    /// How often one gate calls each vault, and Entra: often enough to renew a lease of every tenant.
+    pub budgets: Budgets,
     /// The fleet's mark on its envelopes.
     pub origin: Arc<OriginSecrets>,
     /// How vaults, Entra and the managed identity endpoint are reached.
@@ -158,10 +161,15 @@ fn read(mut root: Section<'_, '_>, outside: &Outside<'_>) -> Option<Config> {
     let listeners = serving::listeners(root.several("listener"), outside, drain, &mut taken);
 
     let stores = serving::stores(root.named("store"), outside);
-    let (keys, hosts) = keys::keys(root.section("keys"), outside, dev, &stores);
+    let mut key_section = root.section("keys");
+    let (keys, hosts) = keys::keys(&mut key_section, outside, dev, &stores);
 
     let identities = keys::identities(root.named("identity"), outside);
     let tenants = keys::tenants(root.named("tenant"), &identities, &hosts);
+    if let Some(keys) = &keys {
+        keys::suffice(&key_section, keys, &tenants);
+    }
+    drop(key_section);
     let clients = serving::clients(root.several("credential"), outside, &tenants);
     let buckets = serving::buckets(root.named("bucket"), &tenants, &stores);
 

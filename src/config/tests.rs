@@ -180,6 +180,7 @@ fn each_mistake_is_told_with_its_place() {
         ("# revocation_bound = \"30s\"", "revocation_bound = \"4s\"", "keys.revocation_bound: should be from 5s to 1h"),
         ("# identity_bound = \"10m\"", "identity_bound = \"299s\"", "keys.identity_bound: should be from 5m to 24h"),
         ("# revocation_bound = \"30s\"", "revocation_bound = \"20m\"", "keys.identity_bound: should be no shorter than revocation_bound"),
+        ("# vault_budget = 100", "vault_budget = 9", "keys.vault_budget: should be from 10 to 100000"),
         ("# deadline = \"10s\"", "deadline = \"31s\"", "keys.deadline: should be from 1s to 30s"),
         ("# max_connections = 4096", "max_connections = 0", "listener[0].max_connections: should be from 1 to 1000000"),
         // Forms.
@@ -311,6 +312,33 @@ fn several_stores_need_a_keyring() {
     );
     let text = text.replace("# keyring = \"main\"", "keyring = \"other\"");
     assert_eq!(files.parse(&text).ok().unwrap().keys.keyring, "other");
+}
+
+/// A lease takes 3.6 calls in a bound; the tenants are counted by vault.
+#[test]
+fn a_budget_too_small_for_all_leases_is_refused() {
+    let files = Files::new("budget");
+    let (_, globex) = EXAMPLE.split_once("[tenant.globex]").unwrap();
+    let (globex, _) = globex.split_once("# Who may ask").unwrap();
+    let more: String = (0..10).map(|n| format!("\n[tenant.more-{n}]{globex}")).collect();
+    let crowded = format!("{EXAMPLE}{more}");
+    assert_eq!(files.mistakes(&crowded), [""; 0]);
+    let fast = crowded.replace("# revocation_bound = \"30s\"", "revocation_bound = \"5s\"");
+    let told = files.mistakes(&fast);
+    let expected = "keys.vault_budget: 100 calls in 10 s can't renew the leases of the 11 tenants in https://our-kv.vault.azure.net: \
+                    that takes 101, or a longer revocation_bound";
+    assert!(told.len() == 1 && told[0].ends_with(expected), "{told:#?}");
+    let raised = fast.replace("# vault_budget = 100", "vault_budget = 101");
+    assert_eq!(files.mistakes(&raised), [""; 0]);
+    let more: String = (10..70).map(|n| format!("\n[tenant.more-{n}]{globex}")).collect();
+    let entra = format!("{crowded}{more}")
+        .replace("# vault_budget = 100", "vault_budget = 1000")
+        .replace("# entra_budget = 30", "entra_budget = 10")
+        .replace("# identity_bound = \"10m\"", "identity_bound = \"5m\"");
+    let told = files.mistakes(&entra);
+    let expected = "keys.entra_budget: 10 calls in 10 s can't renew the leases of the 72 tenants configured: \
+                    that takes 11, or a longer identity_bound";
+    assert!(told.len() == 1 && told[0].ends_with(expected), "{told:#?}");
 }
 
 #[test]

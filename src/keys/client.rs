@@ -18,6 +18,10 @@ struct Connected {
 
 #[async_trait]
 impl KeyVault for Vault {
+    fn host(&self) -> &str {
+        self.key().vault()
+    }
+
     async fn session(&self) -> Result<Arc<dyn VaultSession>, Refusal> {
         let session = Self::session(self).await?;
         Ok(Arc::new(Connected {

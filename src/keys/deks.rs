@@ -89,7 +89,7 @@ impl SharedDeks {
             return Err(refused(refusal));
         }
         let dek = fresh_dek(&self.clock).map_err(|_| NoDek::Asked(Unavailable::Randomness.into()))?;
-        let (session, _) = self.sessions.current().await.map_err(NoDek::Session)?;
+        let session = self.sessions.policy().await.map_err(NoDek::Session)?;
         let wrapped = session.wrap(version.id, dek.expose()).await.map_err(NoDek::Asked)?;
         let id = dek.id();
         let envelope = Envelope::new(

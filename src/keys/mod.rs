@@ -3,6 +3,7 @@
 //! The only door is [`Keys`]: it gives a [`Lease`] or a [`Refusal`]. Everything that uses a DEK goes through the lease and
 //! asks it again for every chunk; `docs/KEYS.md` states what that promises.
 
+pub mod budget;
 pub mod classify;
 mod client;
 mod deks;
@@ -31,8 +32,10 @@ pub use lease::{Lease, Leased, UseError};
 pub use refusal::Refusal;
 pub use tenant::TenantKey;
 
-use crate::keys::refusal::Unavailable;
+use crate::keys::budget::{Budget, Budgets, Share};
+use crate::keys::refusal::{Service, Unavailable};
 use crate::keys::service::Keyring;
+use crate::keys::session::Shares;
 use crate::keys::tenant::TenantKeys;
 use crate::seal::{DekId, Envelope, OriginSecrets};
 use crate::telemetry::clock::Clock;
@@ -97,12 +100,27 @@ impl Keys {
         keyring: &Arc<dyn Keyring>,
         clock: &Clock,
         bounds: Bounds,
+        budgets: Budgets,
     ) -> Self {
+        let entra = Budget::new(Service::Entra, budgets.entra, clock.clone());
+        let mut vaults: HashMap<String, Arc<Budget>> = HashMap::new();
         let tenants = tenants.into_iter().map(|key| {
+            let vault = vaults
+                .entry(key.vault.host().to_owned())
+                .or_insert_with(|| Budget::new(Service::Vault, budgets.vault, clock.clone()));
+            let share = |budget: &Arc<Budget>| Share {
+                budget: Arc::clone(budget),
+                tenant: Arc::clone(&key.tenant),
+            };
+            let shares = Shares {
+                vault: share(vault),
+                entra: share(&entra),
+            };
+            let (origin, keyring) = (Arc::clone(origin), Arc::clone(keyring));
             let name = Arc::clone(&key.tenant);
             (
                 name,
-                TenantKeys::new(key, Arc::clone(origin), Arc::clone(keyring), clock.clone(), bounds),
+                TenantKeys::new(key, origin, keyring, clock.clone(), bounds, shares),
             )
         });
         Self {

@@ -112,6 +112,9 @@ pub enum Unavailable {
     /// An answer that is none of the known ones, such as the bare 403 of an egress proxy.
     #[error("{by} gave an unrecognised answer with status {status}")]
     Unrecognised { by: Service, status: u16 },
+    /// The gate's own budget of calls to a service had no room in time: too much else was asked of it.
+    #[error("the gate's budget of calls to {to} is used up")]
+    BudgetExhausted { to: Service },
     /// The lease ran out before a proof renewed it, and no call had failed: nobody was asked, or the machine slept.
     #[error("the lease ran out")]
     Lapsed,
@@ -264,6 +267,7 @@ impl Unavailable {
             Self::Blocked(reason) => reason.name(),
             Self::Identity(reason) => reason.name(),
             Self::Unrecognised { .. } => "unrecognised",
+            Self::BudgetExhausted { .. } => "budget_exhausted",
             Self::Lapsed => "lease_lapsed",
             Self::Keyring => "keyring_unreachable",
             Self::Randomness => "no_randomness",
@@ -286,7 +290,9 @@ impl Unavailable {
             }
             Self::Blocked(_) => Service::Vault,
             Self::Identity(_) => Service::Identity,
-            Self::Lapsed | Self::Keyring | Self::Randomness | Self::UnknownTenant => Service::Gate,
+            Self::BudgetExhausted { .. } | Self::Lapsed | Self::Keyring | Self::Randomness | Self::UnknownTenant => {
+                Service::Gate
+            }
         }
     }
 }

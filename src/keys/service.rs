@@ -14,17 +14,19 @@ use crate::telemetry::clock::Moment;
 /// A tenant's CMK in its vault.
 #[async_trait]
 pub trait KeyVault: Send + Sync {
+    /// Which vault it is in: all keys of one share a budget of calls.
+    fn host(&self) -> &str;
     /// Exchanges a token now, past every cache, and gives a session that uses it.
     async fn session(&self) -> Result<Arc<dyn VaultSession>, Refusal>;
 }
 
-/// Calls to the vault with one token.
+/// Calls to the vault with one token, each a single one over the wire: the budget counts them.
 #[async_trait]
 pub trait VaultSession: Send + Sync {
     /// When the session's token ends, since the Unix epoch: a new one is exchanged before.
     fn token_ends(&self) -> Duration;
-    /// The newest version and its attributes (getKey), or the one that the configuration pins. Policy, not proof: it succeeds
-    /// on a disabled key.
+    /// The newest version and its attributes (getKey), whether it is usable or not, or the one that the configuration pins.
+    /// Policy, not proof: it succeeds on a disabled key.
     async fn current(&self) -> Result<KeyState, Refusal>;
     /// All versions, newest first, or only the one that the configuration pins. Policy, not proof, like `current`.
     async fn versions(&self) -> Result<Vec<KeyState>, Refusal>;

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::keys::Bounds;
-use crate::keys::refusal::Refusal;
-use crate::keys::service::{KeyVault, VaultSession};
+use crate::keys::budget::{Purpose, Share};
+use crate::keys::refusal::{Refusal, Unavailable};
+use crate::keys::service::{KeyState, KeyVault, VaultSession, Wrapped};
+use crate::seal::KeyVersion;
 use crate::telemetry::clock::{Clock, Moment};
 use crate::telemetry::metrics;
 
@@ -19,12 +21,50 @@ pub(super) struct Sessions {
     vault: Box<dyn KeyVault>,
     clock: Clock,
     bounds: Bounds,
+    shares: Shares,
     state: Mutex<State>,
     /// One exchange at a time, however many proofs wait for it.
     exchanging: tokio::sync::Mutex<()>,
     refreshing: AtomicBool,
     /// Who is told of a definitive no of Entra's: every version of the tenant, whose leases it ends.
     listeners: Mutex<Vec<Listener>>,
+}
+
+/// The tenant's parts in the budgets of its vault and of Entra.
+pub(super) struct Shares {
+    pub(super) vault: Share,
+    pub(super) entra: Share,
+}
+
+/// The calls that prove nothing, each made when the vault's budget lets it. It can't unwrap: that is [`Sessions::to_prove`]'s.
+pub(super) struct Policy {
+    session: Arc<dyn VaultSession>,
+    share: Share,
+    clock: Clock,
+}
+
+impl Policy {
+    /// [`VaultSession::current`].
+    pub(super) async fn current(&self) -> Result<KeyState, Refusal> {
+        self.admit().await?;
+        self.session.current().await
+    }
+
+    /// [`VaultSession::versions`].
+    pub(super) async fn versions(&self) -> Result<Vec<KeyState>, Refusal> {
+        self.admit().await?;
+        self.session.versions().await
+    }
+
+    /// [`VaultSession::wrap`].
+    pub(super) async fn wrap(&self, version: KeyVersion, dek: &[u8; 32]) -> Result<Wrapped, Refusal> {
+        self.admit().await?;
+        self.session.wrap(version, dek).await
+    }
+
+    async fn admit(&self) -> Result<(), Refusal> {
+        self.share.admit(Purpose::Other, self.clock.now()).await
+    }
 }
 
 type Listener = Box<dyn Fn(Refusal) + Send + Sync>;
@@ -39,6 +79,8 @@ struct State {
 struct Live {
     session: Arc<dyn VaultSession>,
     exchanged: Moment,
+    /// The vault does not take its token.
+    distrusted: bool,
 }
 
 /// The last exchange, if it failed: it answers for Entra until the pause is over.
@@ -52,11 +94,12 @@ struct Failure {
 }
 
 impl Sessions {
-    pub(super) fn new(vault: Box<dyn KeyVault>, clock: Clock, bounds: Bounds) -> Arc<Self> {
+    pub(super) fn new(vault: Box<dyn KeyVault>, clock: Clock, bounds: Bounds, shares: Shares) -> Arc<Self> {
         Arc::new(Self {
             vault,
             clock,
             bounds,
+            shares,
             state: Mutex::default(),
             exchanging: tokio::sync::Mutex::new(()),
             refreshing: AtomicBool::new(false),
@@ -69,12 +112,42 @@ impl Sessions {
         self.listeners().push(Box::new(listener));
     }
 
-    /// A session whose token is younger than `identity_bound`, and when that token was asked for. From a third of the bound on,
-    /// the next one is exchanged in the background, so that a throttled Entra shuts nobody out.
+    /// A session to unwrap with, once and now, and when its token was asked for: the vault's budget has let the call. What was
+    /// wanted at `since` counts its patience from there.
     ///
     /// # Errors
-    /// Entra's answer, or its last one while it is to be left alone.
-    pub(super) async fn current(self: &Arc<Self>) -> Result<(Arc<dyn VaultSession>, Moment), Refusal> {
+    /// Entra's answer, or its last one while it is to be left alone; or a budget had no room.
+    pub(super) async fn to_prove(
+        self: &Arc<Self>,
+        purpose: Purpose,
+        since: Moment,
+    ) -> Result<(Arc<dyn VaultSession>, Moment), Refusal> {
+        self.current().await?;
+        self.shares.vault.admit(purpose, since).await?;
+        // Whatever was heard of Entra while this waited counts.
+        let state = self.state();
+        match (&state.live, state.failure) {
+            (Some(live), _) => Ok((Arc::clone(&live.session), live.exchanged)),
+            (None, Some(failure)) => Err(failure.refusal),
+            (None, None) => Err(Unavailable::Lapsed.into()),
+        }
+    }
+
+    /// A session for what proves nothing.
+    ///
+    /// # Errors
+    /// As [`Self::to_prove`].
+    pub(super) async fn policy(self: &Arc<Self>) -> Result<Policy, Refusal> {
+        Ok(Policy {
+            session: self.current().await?,
+            share: self.shares.vault.clone(),
+            clock: self.clock.clone(),
+        })
+    }
+
+    /// A session whose token is younger than `identity_bound`. From a third of the bound on, the next one is exchanged in the
+    /// background, so that a throttled Entra shuts nobody out.
+    async fn current(self: &Arc<Self>) -> Result<Arc<dyn VaultSession>, Refusal> {
         let now = self.clock.now();
         let live = self.state().live.clone();
         match live {
@@ -82,7 +155,7 @@ impl Sessions {
                 if !self.fresh(&live, now) {
                     self.refresh_in_background(now);
                 }
-                Ok((live.session, live.exchanged))
+                Ok(live.session)
             }
             _ => self.exchange().await,
         }
@@ -91,14 +164,19 @@ impl Sessions {
     /// The vault does not take this session's token: the next proof exchanges another, unless this one is so new that another
     /// would fare no better.
     pub(super) fn distrust(&self, exchanged: Moment) {
-        let mut state = self.state();
-        if self.clock.now().since(exchanged) >= self.bounds.ask_again {
-            state.live = state.live.take().filter(|live| live.exchanged != exchanged);
+        if self.clock.now().since(exchanged) >= self.bounds.ask_again
+            && let Some(live) = self.state().live.as_mut().filter(|live| live.exchanged == exchanged)
+        {
+            live.distrusted = true;
         }
     }
 
     fn usable(&self, live: &Live, now: Moment) -> bool {
-        !live.exchanged.after(self.bounds.identity).reached(now) && now.wall < live.session.token_ends()
+        self.young(live, now) && now.wall < live.session.token_ends() && !live.distrusted
+    }
+
+    fn young(&self, live: &Live, now: Moment) -> bool {
+        !live.exchanged.after(self.bounds.identity).reached(now)
     }
 
     fn fresh(&self, live: &Live, now: Moment) -> bool {
@@ -106,22 +184,29 @@ impl Sessions {
             && now.wall + self.bounds.revocation * 2 < live.session.token_ends()
     }
 
-    async fn exchange(self: &Arc<Self>) -> Result<(Arc<dyn VaultSession>, Moment), Refusal> {
+    async fn exchange(self: &Arc<Self>) -> Result<Arc<dyn VaultSession>, Refusal> {
         let arrived = self.clock.now();
         let _one = self.exchanging.lock().await;
-        let asked = self.clock.now();
-        {
+        let purpose = {
+            let now = self.clock.now();
             let state = self.state();
             if let Some(live) = state.live.clone()
                 && live.exchanged.boot >= arrived.boot
-                && self.usable(&live, asked)
+                && self.usable(&live, now)
             {
-                return Ok((live.session, live.exchanged));
+                return Ok(live.session);
             }
-            if let Some(refusal) = state.paused(asked) {
+            if let Some(refusal) = state.paused(now) {
                 return Err(refusal);
             }
-        }
+            // Leases may live on the token before it.
+            match &state.live {
+                Some(live) if self.young(live, now) => Purpose::Renewal,
+                _ => Purpose::Other,
+            }
+        };
+        self.shares.entra.admit(purpose, arrived).await?;
+        let asked = self.clock.now();
         let answer = self.vault.session().await;
         metrics::token_exchange(answer.as_ref().map_or_else(|refusal| refusal.name(), |_| "yes"));
         match answer {
@@ -130,10 +215,11 @@ impl Sessions {
                     live: Some(Live {
                         session: Arc::clone(&session),
                         exchanged: asked,
+                        distrusted: false,
                     }),
                     failure: None,
                 };
-                Ok((session, asked))
+                Ok(session)
             }
             Err(refusal) => {
                 self.hear_failure(refusal);

@@ -9,7 +9,7 @@ use crate::keys::deks::{NoDek, SharedDeks};
 use crate::keys::lease::Lease;
 use crate::keys::refusal::{Refusal, Revoked, Unavailable};
 use crate::keys::service::{Epoch, KeyState, KeyVault, Keyring};
-use crate::keys::session::Sessions;
+use crate::keys::session::{Sessions, Shares};
 use crate::keys::version::Version;
 use crate::keys::{Bounds, NotOurs, OpenError};
 use crate::seal::{CmkRef, DekId, Envelope, KeyVersion, OriginSecrets};
@@ -81,8 +81,9 @@ impl TenantKeys {
         keyring: Arc<dyn Keyring>,
         clock: Clock,
         bounds: Bounds,
+        shares: Shares,
     ) -> Arc<Self> {
-        let sessions = Sessions::new(key.vault, clock.clone(), bounds);
+        let sessions = Sessions::new(key.vault, clock.clone(), bounds, shares);
         Arc::new(Self {
             name: Arc::clone(&key.tenant),
             cmk: key.cmk,
@@ -222,21 +223,21 @@ impl TenantKeys {
         Err(first_no.unwrap_or(NoDek::Asked(Revoked::KeyDisabled.into())))
     }
 
-    /// The newest version that is enabled and has begun, save those that have been tried.
+    /// The newest version that is enabled and within its dates, save those that have been tried. Where there is none, one that
+    /// has begun, whose older DEKs still prove something, comes before one that has not.
     async fn newest(&self, tried: &[KeyVersion]) -> Result<Option<KeyState>, NoDek> {
-        let (session, _) = self.sessions.current().await.map_err(NoDek::Session)?;
+        let session = self.sessions.policy().await.map_err(NoDek::Session)?;
         let now = self.clock.now();
-        let fit = |key: &KeyState| {
-            key.enabled && key.not_before.is_none_or(|start| now.wall >= start) && !tried.contains(&key.version)
-        };
+        let enabled = |key: &KeyState| key.enabled && !tried.contains(&key.version);
+        let begun = |key: &KeyState| enabled(key) && key.not_before.is_none_or(|start| now.wall >= start);
+        let fit = |key: &KeyState| enabled(key) && key.sealable(now).is_ok();
         let current = session.current().await.map_err(NoDek::Asked)?;
         if fit(&current) {
             return Ok(Some(current));
         }
         let versions = session.versions().await.map_err(NoDek::Asked)?;
-        let enabled = |key: &&KeyState| key.enabled && !tried.contains(&key.version);
-        let newest = versions.iter().find(|key| fit(key)).or(versions.iter().find(enabled));
-        Ok(newest.copied())
+        let first = |which: &dyn Fn(&KeyState) -> bool| versions.iter().find(|key| which(key)).copied();
+        Ok(first(&fit).or_else(|| first(&begun)).or_else(|| first(&enabled)))
     }
 
     /// Adopts the epoch's DEK of this version from the keyring, or makes one. Under a key that may seal nothing new none is
@@ -362,6 +363,10 @@ impl TenantKeys {
                 return Ok(found);
             }
             Err(NoDek::Session(refusal)) => return Err(refusal),
+            // Nobody was asked, and to wait for the budget was pause enough.
+            Err(NoDek::Asked(refusal @ Refusal::Unavailable(Unavailable::BudgetExhausted { .. }))) => {
+                return Err(refusal);
+            }
             Err(NoDek::Version(refusal, version)) => (refusal, Some(version)),
             Err(NoDek::Asked(refusal)) => (refusal, None),
         };

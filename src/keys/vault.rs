@@ -112,24 +112,9 @@ impl Vault {
         Ok(Session { client, expires })
     }
 
-    /// The state of the version to wrap with: the one the configuration pins; or else the newest one, unless it is disabled
-    /// (CCKM can create such a version) or not valid at this time and an older one is neither. When none is usable, it is
-    /// the newest that is told of.
+    /// The state of the newest version, usable or not, or of the one the configuration pins.
     pub async fn current(&self, session: &Session) -> Result<KeyState, Refusal> {
-        let pinned = self.key.version();
-        let newest = self.get(session, pinned).await?;
-        let now = SystemTime::now();
-        if pinned.is_some() || is_usable(newest.enabled, newest.not_before, newest.expires, now) {
-            return Ok(newest);
-        }
-        let versions = self.versions(session).await?;
-        let usable = versions
-            .into_iter()
-            .find(|row| is_usable(row.enabled, row.not_before, row.expires, now));
-        match usable {
-            Some(older) => self.get(session, Some(older.version)).await,
-            None => Ok(newest),
-        }
+        self.get(session, self.key.version()).await
     }
 
     /// The state of one version.
@@ -363,10 +348,6 @@ impl KeyKind {
             _ => Self::Other,
         }
     }
-}
-
-fn is_usable(enabled: bool, start: Option<SystemTime>, end: Option<SystemTime>, now: SystemTime) -> bool {
-    enabled && start.is_none_or(|start| start <= now) && end.is_none_or(|end| now < end)
 }
 
 /// Key Vault always says; its documented default is enabled.

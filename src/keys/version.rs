@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::keys::Bounds;
+use crate::keys::budget::Purpose;
 use crate::keys::lease::{Grant, Lease};
 use crate::keys::refusal::{Blocked, IdentityFault, Refusal, Service, Unavailable};
-use crate::keys::service::Wrapped;
+use crate::keys::service::{VaultSession, Wrapped};
 use crate::keys::session::Sessions;
 use crate::seal::{Dek, DekId, Envelope, KeyVersion};
 use crate::telemetry::audit::{self, Event};
@@ -34,7 +35,8 @@ pub(super) struct Version {
     bounds: Bounds,
     sessions: Arc<Sessions>,
     state: Mutex<State>,
-    /// One unwrap at a time, however many requests wait for it.
+    /// One unwrap for requests at a time, however many wait for it. A renewal does not wait for it: a request may be waiting for
+    /// the vault's budget behind everybody's renewals.
     flight: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -98,6 +100,7 @@ impl Version {
             return Ok(lease);
         }
         self.may_ask(envelope)?;
+        let since = self.clock.now();
         let flight = Arc::clone(&self.flight).lock_owned().await;
         // Whoever had the flight before may have brought the answer, whichever it was.
         if let Some(lease) = self.warm(dek) {
@@ -108,7 +111,10 @@ impl Version {
         let (this, envelope) = (Arc::clone(self), Arc::clone(envelope));
         let proof = tokio::spawn(async move {
             let _flight = flight;
-            this.prove(dek, &envelope).await
+            let session = this.session(Purpose::Other, since).await?;
+            // A renewal may have heard a no meanwhile.
+            this.may_ask(&envelope)?;
+            this.prove(session, dek, &envelope).await
         });
         match proof.await {
             Ok(Ok(())) => self.warm(dek).ok_or(Unavailable::Lapsed.into()),
@@ -140,18 +146,22 @@ impl Version {
         Ok(())
     }
 
-    /// Unwraps the DEK in this envelope over the wire and draws the consequences. Only one at a time: under the flight's lock.
-    async fn prove(self: &Arc<Self>, dek: DekId, envelope: &Arc<Envelope>) -> Result<(), Refusal> {
-        let (session, exchanged) = match self.sessions.current().await {
-            Ok(current) => current,
-            Err(refusal) => {
-                // The sessions keep their own pauses, and tell every version of a no.
-                if let Some(grant) = &self.state().grant {
-                    grant.heard_nothing(refusal);
-                }
-                return Err(refusal);
-            }
-        };
+    /// A session to unwrap with now. The sessions keep their own pauses, and tell every version of a no.
+    async fn session(&self, purpose: Purpose, since: Moment) -> Result<Session, Refusal> {
+        let session = self.sessions.to_prove(purpose, since).await;
+        if let (Err(refusal), Some(grant)) = (&session, &self.state().grant) {
+            grant.heard_nothing(*refusal);
+        }
+        session
+    }
+
+    /// Unwraps the DEK in this envelope over the wire and draws the consequences.
+    async fn prove(
+        self: &Arc<Self>,
+        (session, exchanged): Session,
+        dek: DekId,
+        envelope: &Arc<Envelope>,
+    ) -> Result<(), Refusal> {
         let asked = self.clock.now();
         let wrapped = Wrapped {
             algorithm: envelope.algorithm(),
@@ -356,6 +366,9 @@ async fn keep(version: Arc<Version>, grant: Arc<Grant>) {
     });
 }
 
+/// A session with the vault, and when its token was asked for.
+type Session = (Arc<dyn VaultSession>, Moment);
+
 type Renewal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// How long before its end a grant is renewed: two thirds of the bound, a little more by chance so that replicas spread out.
@@ -366,14 +379,18 @@ fn renewal_lead(clock: &Clock, bound: Duration) -> Duration {
 /// Proves the version again by one of the grant's DEKs. What comes of it shows in the version and in the grant.
 async fn renew(version: Arc<Version>, grant: Arc<Grant>, although_renewed: bool) {
     let ends = grant.ends();
-    let _flight = version.flight.lock().await;
+    let now = version.clock.now();
+    // A failure is the grant's silence now.
+    let Ok(session) = version.session(Purpose::Renewal, now).await else {
+        return;
+    };
     // A request for another DEK may have proved the version meanwhile, or heard that the vault is to be left alone.
     if (grant.ends() != ends && !although_renewed) || version.refuses().is_some() {
         return;
     }
     if let Some((dek, envelope)) = grant.canary() {
         // A failure has been heard where it matters.
-        let _ = version.prove(dek, &envelope).await;
+        let _ = version.prove(session, dek, &envelope).await;
     }
 }
 

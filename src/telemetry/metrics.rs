@@ -21,12 +21,19 @@ struct Request {
     status: u16,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct HeldBack {
+    to: &'static str,
+    outcome: &'static str,
+}
+
 struct Metrics {
     registry: Registry,
     requests: Family<Request, Counter>,
     running: Gauge<i64, AtomicI64>,
     proofs: Family<Answer, Counter>,
     exchanges: Family<Answer, Counter>,
+    held_back: Family<HeldBack, Counter>,
     cuts: Counter,
     tampered: Counter,
 }
@@ -40,6 +47,7 @@ fn metrics() -> &'static Metrics {
             running: Gauge::default(),
             proofs: Family::default(),
             exchanges: Family::default(),
+            held_back: Family::default(),
             cuts: Counter::default(),
             tampered: Counter::default(),
         };
@@ -59,6 +67,11 @@ fn metrics() -> &'static Metrics {
             "token_exchanges",
             "Token exchanges, by answer",
             metrics.exchanges.clone(),
+        );
+        registry.register(
+            "calls_held_back",
+            "Calls that waited for the budget, and those of them it had no room for",
+            metrics.held_back.clone(),
         );
         registry.register(
             "streams_cut",
@@ -105,6 +118,11 @@ pub fn vault_proof(answer: &'static str) {
 /// A token was exchanged; `answer` is `yes` or a refusal's name.
 pub fn token_exchange(answer: &'static str) {
     metrics().exchanges.get_or_create(&Answer { answer }).inc();
+}
+
+/// A call to a service had to wait for the budget (`waited`), or had waited in vain (`exhausted`).
+pub fn held_back(to: &'static str, outcome: &'static str) {
+    metrics().held_back.get_or_create(&HeldBack { to, outcome }).inc();
 }
 
 /// A running transfer was cut.

@@ -173,7 +173,7 @@ async fn an_expired_key_unwraps_and_does_not_wrap() {
 }
 
 #[tokio::test]
-async fn rotation_leaves_old_versions_and_a_disabled_newest_makes_way() {
+async fn rotation_leaves_old_versions_and_a_disabled_newest_shows() {
     let azure = Azure::start().await;
     let tenant = Tenant::open(azure.vault("acme", azure.federated())).await;
     let acme = azure.standin.customer("acme");
@@ -183,10 +183,11 @@ async fn rotation_leaves_old_versions_and_a_disabled_newest_makes_way() {
     assert_eq!(tenant.prove().await, Ok(()), "the old version still unwraps");
 
     acme.set_version_enabled(&rotated.to_string(), false).unwrap();
-    assert_eq!(
-        tenant.vault.current(&tenant.session).await.unwrap().version,
-        tenant.version
-    );
+    let newest = tenant.vault.current(&tenant.session).await.unwrap();
+    assert_eq!((newest.version, newest.enabled), (rotated, false));
+    let versions = tenant.vault.versions(&tenant.session).await.unwrap();
+    let enabled: Vec<_> = versions.iter().filter(|row| row.enabled).collect();
+    assert!(matches!(enabled.as_slice(), [old] if old.version == tenant.version));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::keys::budget::Budgets;
 use crate::keys::refusal::{Refusal, Revoked, Service, Unavailable};
 use crate::keys::service::{Epoch, KeyState, KeyVault, Keyring, KeyringError, Record, VaultSession, Wrapped};
 use crate::keys::{Bounds, Keys, TenantKey};
@@ -44,11 +45,19 @@ impl World {
         let tenants = [(TENANT, &self.vault), ("other", &self.other)].map(|(name, desk)| TenantKey {
             tenant: name.into(),
             cmk: cmk(name),
-            vault: Box::new(Door(Arc::clone(desk), self.clock.clone())),
+            vault: Box::new(Door(Arc::clone(desk), self.clock.clone(), name.to_owned())),
         });
         let ring: Arc<dyn Keyring> = Arc::clone(&self.ring) as Arc<dyn Keyring>;
         let bounds = Bounds::new(BOUND, IDENTITY);
-        Arc::new(Keys::new(tenants.into(), &self.origin, &ring, &self.clock, bounds))
+        let budgets = Budgets::default();
+        Arc::new(Keys::new(
+            tenants.into(),
+            &self.origin,
+            &ring,
+            &self.clock,
+            bounds,
+            budgets,
+        ))
     }
 
     /// The record of the DEK that a lease stands for.
@@ -160,7 +169,7 @@ pub fn key(number: u8) -> KeyState {
     }
 }
 
-struct Door(Arc<Desk>, Clock);
+struct Door(Arc<Desk>, Clock, String);
 
 struct Visit {
     desk: Arc<Desk>,
@@ -169,6 +178,10 @@ struct Visit {
 
 #[async_trait]
 impl KeyVault for Door {
+    fn host(&self) -> &str {
+        &self.2
+    }
+
     async fn session(&self) -> Result<Arc<dyn VaultSession>, Refusal> {
         let (takes, answer) = {
             let mut answers = self.0.set();

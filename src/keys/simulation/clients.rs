@@ -8,10 +8,10 @@ use bytes::BytesMut;
 use tokio::time::{Instant, sleep};
 
 use crate::keys::simulation::judge::Trouble;
-use crate::keys::simulation::vault::Truth;
+use crate::keys::simulation::vault::{Truth, wrapped};
 use crate::keys::simulation::{Dice, Gate, World};
 use crate::keys::{Lease, OpenError, Refusal, UseError};
-use crate::seal::{ChunkIndex, Domain, Header, Place, PlainLen};
+use crate::seal::{ChunkIndex, CmkRef, Dek, Domain, Envelope, Header, Place, PlainLen, WrapAlgorithm};
 
 /// How many objects a tenant keeps.
 const OBJECTS: usize = 12;
@@ -26,6 +26,9 @@ struct Client {
     objects: Objects,
     dice: Dice,
 }
+
+/// How many reads of objects under ever new DEKs the first tenant of a crowd has running at each gate.
+const SCANS: u64 = 12;
 
 /// Two clients of every tenant at every gate: one that makes requests, one that reads streams.
 pub fn start(world: &Arc<World>) {
@@ -44,6 +47,9 @@ pub fn start(world: &Arc<World>) {
             };
             tokio::spawn(client(0).request());
             tokio::spawn(client(1).stream());
+            if world.crowd && truth.number == 0 {
+                (0..SCANS).for_each(|scan| _ = tokio::spawn(client(10 + scan).scan()));
+            }
         }
     }
 }
@@ -165,6 +171,30 @@ impl Client {
                 if self.gate.running().0 != life {
                     break;
                 }
+            }
+        }
+    }
+
+    /// Reads objects that other gates sealed long ago, each under a DEK of its own.
+    async fn scan(mut self) {
+        loop {
+            sleep(self.dice.between(Duration::from_millis(1), Duration::from_millis(200))).await;
+            let mut bytes = [0; 32];
+            bytes.fill_with(|| self.dice.next().to_le_bytes()[7]);
+            let dek = Dek::from_bytes(&bytes).unwrap().id();
+            let version = self.dice.one_of(&self.truth.state().versions).0;
+            let envelope = Envelope::new(
+                WrapAlgorithm::RsaOaep256,
+                CmkRef::of(&self.truth.name),
+                version,
+                &wrapped(version, &bytes),
+                &self.truth.name,
+                dek,
+                &self.world.origin,
+            );
+            let (_, keys) = self.gate.running();
+            if let Err(OpenError::NotOurs(what)) = keys.to_open(&self.truth.name, dek, &envelope.unwrap()).await {
+                self.world.judge.fail(format!("an honest envelope is not ours: {what}"));
             }
         }
     }

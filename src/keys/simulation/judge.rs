@@ -1,14 +1,15 @@
 //! The judge. It knows what the vault and Entra said and when each was asked, what the customer meant by it, and when the
 //! world was well; it knows nothing of leases. Every chunk and every refusal is brought before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::keys::Bounds;
-use crate::keys::refusal::Refusal;
+use crate::keys::budget::{Budgets, WINDOW};
+use crate::keys::refusal::{Refusal, Unavailable};
 use crate::keys::simulation::vault::State;
 use crate::keys::simulation::{Life, Ran, World};
 use crate::seal::KeyVersion;
@@ -35,6 +36,9 @@ pub type Asked = (Life, usize, Option<KeyVersion>);
 #[derive(Default)]
 struct Book {
     bounds: Option<Bounds>,
+    budgets: Budgets,
+    /// When a process called a service within the last ten seconds, by boot time.
+    recent: BTreeMap<(Life, String), VecDeque<Duration>>,
     yes: BTreeMap<(Life, usize, KeyVersion), Vec<Said>>,
     no: BTreeMap<(Life, usize, KeyVersion), Moment>,
     entra_no: BTreeMap<(Life, usize), Moment>,
@@ -68,8 +72,29 @@ impl Judge {
         }
     }
 
-    pub fn set_bounds(&self, bounds: Bounds) {
-        self.book().bounds = Some(bounds);
+    pub fn set_bounds(&self, bounds: Bounds, budgets: Budgets) {
+        let mut book = self.book();
+        book.bounds = Some(bounds);
+        book.budgets = budgets;
+    }
+
+    /// A process calls a vault, or Entra, whatever for: never more often than its budget allows.
+    pub fn called(&self, life: Life, host: &str) {
+        let now = self.clocks[life.gate].now().boot;
+        let mut book = self.book();
+        let budget = match host {
+            "entra" => book.budgets.entra,
+            _ => book.budgets.vault,
+        };
+        let recent = book.recent.entry((life, host.to_owned())).or_default();
+        recent.push_back(now);
+        while recent.front().is_some_and(|first| now - *first > WINDOW) {
+            recent.pop_front();
+        }
+        let calls = recent.len();
+        if calls > usize::try_from(budget.number()).unwrap() {
+            book.fail(format!("{life:?}: {calls} calls to {host} in ten seconds"));
+        }
     }
 
     pub fn said_yes(&self, life: Life, tenant: usize, version: KeyVersion, said: Said) {
@@ -158,6 +183,12 @@ impl Judge {
             "stream" => book.ran.cuts += 1,
             _ => book.ran.refusals += 1,
         }
+        let exhausted = matches!(why, Refusal::Unavailable(Unavailable::BudgetExhausted { .. }));
+        if exhausted && what != "stream" {
+            // Whose lease is not live waits for the budget like others, also in vain. A stream shows that it was.
+            book.ran.exhausted += 1;
+            return;
+        }
         let Some(bounds) = book.bounds else { return };
         let mine = [Trouble::Gate(life.gate)];
         let last = troubles
@@ -191,6 +222,9 @@ impl Judge {
         let bound = world.bounds.revocation;
         let mut book = self.book();
         for (asked, calls) in book.calls.clone() {
+            if world.crowd && asked.1 == 0 {
+                continue;
+            }
             // Well: a renewal in a third of the bound, less its jitter; a token in a third of its own. In trouble: a renewal
             // in a tenth at most, and what pauses allow.
             let (every, first) = match (asked.2, world.calm) {

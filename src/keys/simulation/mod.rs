@@ -1,6 +1,7 @@
 //! The lease against everything that can go wrong at once, thousands of times: gates over one keyring, tenants whose keys
 //! are revoked, restored and rotated, vaults that fail, dawdle and answer out of order, an Entra that throttles, clocks that
-//! are set and machines that sleep. The code is the real one; only time, the vault and the store are not. Everything follows
+//! are set and machines that sleep; now and then a crowd of tenants in one vault whose budget is as small as is allowed, one of
+//! which wants all of it. The code is the real one; only time, the vault and the store are not. Everything follows
 //! from a seed.
 //!
 //! `PORTCULLIS_SEEDS=100000 cargo test --lib simulation` runs more seeds, `PORTCULLIS_SEED=4711` replays one.
@@ -15,7 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::keys::simulation::judge::Judge;
+use crate::keys::budget::{Budgets, Calls};
+use crate::keys::simulation::judge::{Judge, Trouble};
 use crate::keys::simulation::vault::{Ring, Truth};
 use crate::keys::{Bounds, Keys, TenantKey};
 use crate::seal::{CmkRef, OriginSecrets};
@@ -58,11 +60,13 @@ fn no_chunk_passes_later_than_promised_and_no_healthy_tenant_is_refused() {
     // A simulation in which nothing happens proves nothing.
     assert!(total.chunks > seeds * 20, "{total:?}");
     assert!(total.refusals > seeds && total.cuts > seeds / 4, "{total:?}");
+    assert!(total.exhausted > seeds / 8, "no crowd was refused a call: {total:?}");
 }
 
 #[test]
 fn a_seed_replays_exactly() {
-    for seed in [3, 14, 159] {
+    let crowd = (0..).find(|seed| crowd(*seed)).unwrap();
+    for seed in [3, 14, 159, crowd] {
         assert_eq!(simulate(seed), simulate(seed));
     }
 }
@@ -78,6 +82,8 @@ pub struct Ran {
     pub chunks: u64,
     pub refusals: u64,
     pub cuts: u64,
+    /// Requests that the budget had no room for.
+    pub exhausted: u64,
     pub calls: u64,
     pub failure: Option<String>,
 }
@@ -87,6 +93,7 @@ impl Ran {
         self.chunks += other.chunks;
         self.refusals += other.refusals;
         self.cuts += other.cuts;
+        self.exhausted += other.exhausted;
         self.calls += other.calls;
         if self.failure.is_none() && other.failure.is_some() {
             (self.seed, self.failure) = (other.seed, other.failure);
@@ -114,6 +121,11 @@ fn simulate(seed: u64) -> Ran {
     })
 }
 
+/// Whether a seed's tenants share a vault.
+fn crowd(seed: u64) -> bool {
+    Dice::new(seed, 2).below(8) == 0
+}
+
 /// One fleet and its customers.
 pub struct World {
     pub seed: u64,
@@ -121,6 +133,10 @@ pub struct World {
     pub length: Duration,
     /// Nothing at all goes wrong under such a seed.
     pub calm: bool,
+    /// All tenants' keys are in one vault. The first of them has many versions, and asks for one DEK after the other.
+    pub crowd: bool,
+    pub budgets: Budgets,
+    pub origin: Arc<OriginSecrets>,
     pub tenants: Vec<Arc<Truth>>,
     pub gates: Vec<Arc<Gate>>,
     pub ring: Arc<Ring>,
@@ -158,19 +174,44 @@ impl World {
             .map(|number| Clock::virtual_time(seed.wrapping_mul(31).wrapping_add(number)))
             .collect();
         let judge = Arc::new(Judge::new(clocks.iter().map(|(clock, _)| clock.clone()).collect()));
-        let tenants = (0..1 + dice.below(2)).map(|number| Truth::new(number, seed)).collect();
+        let crowd = crowd(seed);
+        let tenants: Vec<_> = match crowd {
+            false => (0..1 + dice.below(2))
+                .map(|number| Truth::new(number, seed, format!("vault-{number}"), 1))
+                .collect(),
+            true => (0..3 + dice.below(6))
+                .map(|number| {
+                    let versions = if number == 0 { *dice.one_of(&[1, 2, 5, 12]) } else { 1 };
+                    Truth::new(number, seed, "vault".to_owned(), versions)
+                })
+                .collect(),
+        };
+        let budgets = match crowd {
+            false => Budgets::default(),
+            true => Budgets {
+                vault: Calls::least(tenants.len(), bound).unwrap(),
+                entra: Calls::least(tenants.len(), identity).unwrap(),
+            },
+        };
         let gates: Vec<_> = (0..).zip(clocks).collect();
         let mut world = Self {
             seed,
             bounds: Bounds::new(bound, identity),
             length: bound * 12,
             calm: dice.below(16) == 0,
+            crowd,
+            budgets,
+            origin: Arc::new(OriginSecrets::new([[9_u8; 32]]).unwrap()),
             tenants,
             gates: Vec::new(),
             ring: Arc::new(Ring::new(seed)),
             judge,
         };
-        world.judge.set_bounds(world.bounds);
+        world.judge.set_bounds(world.bounds, world.budgets);
+        if crowd {
+            // It may hurt itself, and nobody else.
+            world.judge.trouble(Trouble::Tenant(0), world.length * 2);
+        }
         for (number, (clock, skew)) in gates {
             let life = Life { gate: number, birth: 0 };
             let keys = world.process(life, &clock);
@@ -190,9 +231,15 @@ impl World {
             cmk: CmkRef::of(&truth.name),
             vault: Box::new(truth.door(life, clock.clone(), &self.judge)),
         });
-        let origin = Arc::new(OriginSecrets::new([[9_u8; 32]]).unwrap());
         let ring = Arc::clone(&self.ring) as Arc<dyn crate::keys::service::Keyring>;
-        Arc::new(Keys::new(tenants.collect(), &origin, &ring, clock, self.bounds))
+        Arc::new(Keys::new(
+            tenants.collect(),
+            &self.origin,
+            &ring,
+            clock,
+            self.bounds,
+            self.budgets,
+        ))
     }
 
     /// Kills a gate's process and starts another.

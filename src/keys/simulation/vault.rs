@@ -20,6 +20,8 @@ pub const FAST: Duration = Duration::from_millis(50);
 pub struct Truth {
     pub number: usize,
     pub name: String,
+    /// The vault that its key is in.
+    pub host: String,
     state: Mutex<State>,
 }
 
@@ -51,12 +53,13 @@ pub enum Weather {
 }
 
 impl Truth {
-    pub fn new(number: u64, seed: u64) -> Arc<Self> {
+    pub fn new(number: u64, seed: u64, host: String, versions: u8) -> Arc<Self> {
         Arc::new(Self {
             number: usize::try_from(number).unwrap(),
             name: format!("tenant-{number}"),
+            host,
             state: Mutex::new(State {
-                versions: vec![(version(1), true)],
+                versions: (1..=versions).map(|number| (version(number), true)).collect(),
                 role_missing: false,
                 app_disabled: false,
                 vault: Weather::Fine,
@@ -101,6 +104,11 @@ impl State {
     }
 }
 
+/// A DEK as [`Visit`] wraps it.
+pub fn wrapped(version: KeyVersion, dek: &[u8; 32]) -> Vec<u8> {
+    [version.as_bytes().as_slice(), dek].concat()
+}
+
 pub fn version(number: u8) -> KeyVersion {
     hex::encode([number; 16]).parse().unwrap()
 }
@@ -127,6 +135,11 @@ impl Door {
         weather: impl Fn(&State) -> Weather,
         truth: impl Fn(&State) -> Result<T, Revoked>,
     ) -> Result<T, Refusal> {
+        let host = match by {
+            Service::Vault => self.truth.host.as_str(),
+            _ => "entra",
+        };
+        self.judge.called(self.life, host);
         let (there, back, luck) = {
             let mut state = self.truth.state();
             state.calls += 1;
@@ -159,6 +172,10 @@ impl Door {
 
 #[async_trait]
 impl KeyVault for Door {
+    fn host(&self) -> &str {
+        &self.truth.host
+    }
+
     async fn session(&self) -> Result<Arc<dyn VaultSession>, Refusal> {
         let exchanged = self.clock.now();
         let asked = (self.life, self.truth.number, None);
@@ -206,11 +223,9 @@ impl VaultSession for Visit {
     async fn wrap(&self, version: KeyVersion, dek: &[u8; 32]) -> Result<Wrapped, Refusal> {
         // Only the public half is needed: a disabled version wraps as well.
         self.door.ask(|_| Ok(())).await?;
-        let mut bytes = version.as_bytes().to_vec();
-        bytes.extend_from_slice(dek);
         Ok(Wrapped {
             algorithm: WrapAlgorithm::RsaOaep256,
-            bytes,
+            bytes: wrapped(version, dek),
         })
     }
 

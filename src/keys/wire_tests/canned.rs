@@ -20,7 +20,6 @@ pub const APP: &str = "44444444-4444-4444-8444-444444444444";
 pub const IDENTITY: &str = "55555555-5555-4555-8555-555555555555";
 pub const VERSION: &str = "0123456789abcdef0123456789abcdef";
 pub const OLDER: &str = "ffffffffffffffffffffffffffffffff";
-pub const OLDEST: &str = "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
 pub const DEK: [u8; 32] = [7; 32];
 
 pub fn id(text: &str) -> EntraId {

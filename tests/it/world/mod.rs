@@ -28,6 +28,7 @@ use http::uri::{Authority, Scheme};
 use portcullis::dev::standin::{Operation, Standin, StandinOptions};
 use portcullis::dev::store;
 use portcullis::gateway::{Connection, Gateway};
+use portcullis::keys::budget::Budgets;
 use portcullis::keys::identity::{Identity, PUBLIC_AUDIENCE};
 use portcullis::keys::key_url::{KeyUrl, VaultHosts};
 use portcullis::keys::service::Keyring;
@@ -246,7 +247,14 @@ impl World {
             }
         });
         let origin = Arc::new(OriginSecrets::new([ORIGIN]).unwrap());
-        let keys = Keys::new(keys.into(), &origin, &keyring, &self.clock, self.bounds);
+        let keys = Keys::new(
+            keys.into(),
+            &origin,
+            &keyring,
+            &self.clock,
+            self.bounds,
+            Budgets::default(),
+        );
         let tenants = Tenants::new(clients.into(), containers.into());
         Gateway::new(Arc::new(tenants), Arc::new(keys), Regions::Any, self.clock.clone())
     }
