@@ -1,5 +1,6 @@
 //! What the lease promises, told one behaviour a test, under virtual time.
 
+mod budget;
 mod cold;
 mod identity;
 mod refusals;

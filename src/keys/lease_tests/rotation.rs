@@ -145,6 +145,27 @@ async fn a_gate_started_long_after_exp_proves_itself_by_an_older_epoch() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_expired_newest_version_gives_way_to_one_within_its_dates() {
+    let world = World::new();
+    world.vault.set().versions.push(key(2));
+    let gate = world.gate();
+    assert_eq!(gate.to_write(TENANT).await.unwrap().version(), version(2));
+    let expires = world.clock.now().wall;
+    world.vault.change(2, |key| key.expires = Some(expires));
+    for _ in 0..65 {
+        pass(seconds(1)).await;
+        gate.to_write(TENANT).await.unwrap();
+    }
+    assert_eq!(gate.to_write(TENANT).await.unwrap().version(), version(1));
+    world.vault.set().versions.push(key(3));
+    let begins = world.clock.now().wall + seconds(600);
+    world.vault.change(3, |key| key.not_before = Some(begins));
+    world.vault.disable(1);
+    pass(BOUND).await;
+    assert!(gate.to_operate(TENANT).await.is_ok(), "by the one that has begun");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_expiry_that_is_known_is_asked_about_before_it_refuses() {
     let world = World::new();
     let expires = world.clock.now().wall + seconds(50);

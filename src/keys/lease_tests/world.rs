@@ -42,14 +42,19 @@ impl World {
 
     /// A gate with the tenants `acme` and `other`, each with a vault of its own.
     pub fn gate(&self) -> Arc<Keys> {
-        let tenants = [(TENANT, &self.vault), ("other", &self.other)].map(|(name, desk)| TenantKey {
+        self.gate_within(Budgets::default(), [TENANT, "other"])
+    }
+
+    /// A gate whose tenants' keys are in these vaults, and which calls each of them so often.
+    pub fn gate_within(&self, budgets: Budgets, hosts: [&str; 2]) -> Arc<Keys> {
+        let tenants = [(TENANT, &self.vault, hosts[0]), ("other", &self.other, hosts[1])];
+        let tenants = tenants.map(|(name, desk, host)| TenantKey {
             tenant: name.into(),
             cmk: cmk(name),
-            vault: Box::new(Door(Arc::clone(desk), self.clock.clone(), name.to_owned())),
+            vault: Box::new(Door(Arc::clone(desk), self.clock.clone(), host.to_owned())),
         });
         let ring: Arc<dyn Keyring> = Arc::clone(&self.ring) as Arc<dyn Keyring>;
         let bounds = Bounds::new(BOUND, IDENTITY);
-        let budgets = Budgets::default();
         Arc::new(Keys::new(
             tenants.into(),
             &self.origin,
@@ -65,6 +70,23 @@ impl World {
         let records = self.ring.0.lock().unwrap();
         let found = records.records.iter().find(|(_, _, record)| record.dek == dek);
         found.map(|(_, _, record)| record.clone()).unwrap()
+    }
+
+    /// An honest envelope of a tenant's, which no gate has seen yet.
+    pub fn envelope(&self, tenant: &str, version: KeyVersion, dek: &Dek) -> Envelope {
+        let masked = dek.expose().iter().map(|byte| byte ^ 0x5a);
+        let wrapped: Vec<u8> = version.as_bytes().iter().copied().chain(masked).collect();
+        let algorithm = WrapAlgorithm::RsaOaep256;
+        Envelope::new(
+            algorithm,
+            cmk(tenant),
+            version,
+            &wrapped,
+            tenant,
+            dek.id(),
+            &self.origin,
+        )
+        .unwrap()
     }
 
     /// An envelope with a true origin around bytes that the vault never wrapped.
@@ -143,6 +165,12 @@ impl Desk {
 
     pub fn unwraps(&self) -> usize {
         self.set().unwraps
+    }
+
+    /// Calls to the vault, of every kind.
+    pub fn calls(&self) -> usize {
+        let answers = self.set();
+        answers.unwraps + answers.wraps + answers.looks
     }
 
     pub fn wraps(&self) -> usize {

@@ -28,7 +28,7 @@ struct Client {
 }
 
 /// How many reads of objects under ever new DEKs the first tenant of a crowd has running at each gate.
-const SCANS: u64 = 12;
+const SCANS: u64 = 30;
 
 /// Two clients of every tenant at every gate: one that makes requests, one that reads streams.
 pub fn start(world: &Arc<World>) {
@@ -193,8 +193,19 @@ impl Client {
                 &self.world.origin,
             );
             let (_, keys) = self.gate.running();
-            if let Err(OpenError::NotOurs(what)) = keys.to_open(&self.truth.name, dek, &envelope.unwrap()).await {
-                self.world.judge.fail(format!("an honest envelope is not ours: {what}"));
+            match keys.to_open(&self.truth.name, dek, &envelope.unwrap()).await {
+                // Held for a while, so that all its versions want renewals.
+                Ok(lease) => {
+                    let span = self.dice.between(Duration::ZERO, self.world.bounds.revocation * 3);
+                    tokio::select! {
+                        () = lease.over().cancelled_owned() => {}
+                        () = sleep(span) => {}
+                    }
+                }
+                Err(OpenError::Refused(_)) => {}
+                Err(OpenError::NotOurs(what)) => {
+                    self.world.judge.fail(format!("an honest envelope is not ours: {what}"));
+                }
             }
         }
     }

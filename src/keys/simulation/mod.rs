@@ -181,7 +181,7 @@ impl World {
                 .collect(),
             true => (0..3 + dice.below(6))
                 .map(|number| {
-                    let versions = if number == 0 { *dice.one_of(&[1, 2, 5, 12]) } else { 1 };
+                    let versions = if number == 0 { *dice.one_of(&[1, 3, 9, 25]) } else { 1 };
                     Truth::new(number, seed, "vault".to_owned(), versions)
                 })
                 .collect(),
