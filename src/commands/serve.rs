@@ -203,6 +203,7 @@ fn assemble(config: Config, clock: Clock) -> Result<(Vec<ListenerOptions>, Gatew
     let keys = config.tenants.into_iter().map(|(name, tenant)| TenantKey {
         tenant: name,
         cmk: tenant.key.cmk(),
+        terms: tenant.terms,
         vault: Box::new(Vault::new(tenant.key, tenant.identity, transport.clone())),
     });
     let keys = Keys::new(

@@ -11,11 +11,11 @@ use crate::config::mistake::Fault;
 use crate::config::outside::{Outside, Secret};
 use crate::config::section::{Entry, Section};
 use crate::config::{Keys, Tenant, value};
-use crate::keys::Bounds;
 use crate::keys::budget::{Budgets, Calls};
 use crate::keys::identity::{Authority, EntraId, Identity, PUBLIC_AUDIENCE};
 use crate::keys::key_url::{KeyUrl, VaultHosts};
 use crate::keys::transport::TransportOptions;
+use crate::keys::{Bounds, Expired, Terms};
 use crate::seal::{OriginSecrets, WeakSecret};
 use crate::upstream::StoreOptions;
 
@@ -334,6 +334,10 @@ fn tenant(
     let entra_tenant = section.take("entra_tenant");
     let given = entra_tenant.is_some();
     let entra_tenant = entra_tenant.and_then(|entry| entry.parsed(str::parse::<EntraId>));
+    let expired = match section.take("expired") {
+        None => Some(Expired::default()),
+        Some(entry) => entry.choice(&[("allow", Expired::Allow), ("deny", Expired::Deny)]),
+    };
     let template = identities.get(&named?)?.as_ref()?;
     match template {
         Template::Managed { .. } if given => section.wrong(
@@ -348,6 +352,7 @@ fn tenant(
     Some(Tenant {
         key: key?,
         identity: template.within(entra_tenant)?,
+        terms: Terms { expired: expired? },
     })
 }
 

@@ -22,11 +22,11 @@ pub use mistake::{Fault, Mistake, Mistakes};
 
 use crate::config::outside::Outside;
 use crate::config::section::{Report, Section};
-use crate::keys::Bounds;
 use crate::keys::budget::Budgets;
 use crate::keys::identity::Identity;
 use crate::keys::key_url::KeyUrl;
 use crate::keys::transport::TransportOptions;
+use crate::keys::{Bounds, Terms};
 use crate::listener::ListenerOptions;
 use crate::seal::OriginSecrets;
 use crate::telemetry::logs::Format;
@@ -88,6 +88,8 @@ pub struct Tenant {
     pub key: KeyUrl,
     /// Who the gate is to the CMK's vault.
     pub identity: Identity,
+    /// What holds beyond the vault's own yes and no.
+    pub terms: Terms,
 }
 
 /// `[[credential]]`.

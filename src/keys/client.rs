@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use crate::keys::refusal::Refusal;
 use crate::keys::service::{KeyState, KeyVault, VaultSession, Wrapped};
-use crate::keys::vault::{Session, Vault};
+use crate::keys::vault::{self, Session, Vault};
 use crate::seal::{Dek, KeyVersion, WrapAlgorithm};
 
 /// A session with the vault it belongs to.
@@ -38,13 +38,11 @@ impl VaultSession for Connected {
     }
 
     async fn current(&self) -> Result<KeyState, Refusal> {
-        let state = self.vault.current(&self.session).await?;
-        Ok(KeyState {
-            version: state.version,
-            enabled: state.enabled,
-            expires: state.expires.map(since_epoch),
-            not_before: state.not_before.map(since_epoch),
-        })
+        Ok(described(&self.vault.current(&self.session).await?))
+    }
+
+    async fn state(&self, version: KeyVersion) -> Result<KeyState, Refusal> {
+        Ok(described(&self.vault.state(&self.session, version).await?))
     }
 
     async fn versions(&self) -> Result<Vec<KeyState>, Refusal> {
@@ -75,6 +73,15 @@ impl VaultSession for Connected {
             // No configuration makes such an envelope yet, so this one was not made by the gate.
             WrapAlgorithm::A256Kw => Err(Refusal::BadEnvelope),
         }
+    }
+}
+
+fn described(state: &vault::KeyState) -> KeyState {
+    KeyState {
+        version: state.version,
+        enabled: state.enabled,
+        expires: state.expires.map(since_epoch),
+        not_before: state.not_before.map(since_epoch),
     }
 }
 

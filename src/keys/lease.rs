@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::keys::refusal::{Refusal, Unavailable};
+use crate::keys::refusal::{Refusal, Revoked, Unavailable};
 use crate::seal::{
     Core, Dek, DekId, Envelope, Header, KeyVersion, Opener, Place, PlainLen, SealError, Sealer, Tampered,
 };
@@ -29,6 +29,8 @@ pub(super) struct Grant {
     tenant: Arc<str>,
     version: KeyVersion,
     ends: Ends,
+    /// The key's `exp` by wall time, in microseconds, where the tenant's terms make it an end; `u64::MAX` for none.
+    expires: AtomicU64,
     deks: Mutex<HashMap<DekId, Held>>,
     /// Leases handed out and not yet dropped: open streams count as use.
     holders: AtomicUsize,
@@ -76,6 +78,7 @@ impl Grant {
                 boot: AtomicU64::new(micros(end.boot)),
                 wall: AtomicU64::new(micros(end.wall)),
             },
+            expires: AtomicU64::new(u64::MAX),
             deks: Mutex::default(),
             holders: AtomicUsize::new(0),
             touched: AtomicBool::new(true),
@@ -102,6 +105,11 @@ impl Grant {
         *self.silence() = Some(why);
     }
 
+    /// From `exp` on, since the Unix epoch, it is over whatever the vault says.
+    pub(super) fn expires(&self, exp: Option<Duration>) {
+        self.expires.store(exp.map_or(u64::MAX, micros), Ordering::Release);
+    }
+
     pub(super) fn ends(&self) -> Moment {
         self.ends.load()
     }
@@ -111,7 +119,11 @@ impl Grant {
         if let Some(why) = self.why.get() {
             return Err(*why);
         }
-        if self.ends.load().reached(self.clock.now()) {
+        let now = self.clock.now();
+        if micros(now.wall) >= self.expires.load(Ordering::Acquire) {
+            return Err(self.end(Revoked::KeyExpired.into()));
+        }
+        if self.ends.load().reached(now) {
             let silence = *self.silence();
             return Err(self.end(silence.unwrap_or(Unavailable::Lapsed.into())));
         }

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 pub use lease::{Lease, Leased, UseError};
 pub use refusal::Refusal;
-pub use tenant::TenantKey;
+pub use tenant::{Expired, TenantKey, Terms};
 
 use crate::keys::budget::{Budget, Budgets, Share};
 use crate::keys::refusal::{Service, Unavailable};

@@ -28,6 +28,8 @@ pub trait VaultSession: Send + Sync {
     /// The newest version and its attributes (getKey), whether it is usable or not, or the one that the configuration pins.
     /// Policy, not proof: it succeeds on a disabled key.
     async fn current(&self) -> Result<KeyState, Refusal>;
+    /// One version and its attributes (getKey). Policy, not proof, like `current`.
+    async fn state(&self, version: KeyVersion) -> Result<KeyState, Refusal>;
     /// All versions, newest first, or only the one that the configuration pins. Policy, not proof, like `current`.
     async fn versions(&self) -> Result<Vec<KeyState>, Refusal>;
     /// Wraps a DEK (wrapKey). No proof either: it needs only the public half.
@@ -43,7 +45,8 @@ pub struct KeyState {
     pub version: KeyVersion,
     /// The vault's `enabled` attribute.
     pub enabled: bool,
-    /// `exp`, since the Unix epoch: nothing new is sealed past it. Key Vault itself still unwraps (see docs/KEYS.md).
+    /// `exp`, since the Unix epoch: nothing new is sealed past it, and by the tenant's terms nothing opened. Key Vault itself
+    /// still unwraps (see docs/KEYS.md).
     pub expires: Option<Duration>,
     /// `nbf`, since the Unix epoch.
     pub not_before: Option<Duration>,

@@ -50,6 +50,12 @@ impl Policy {
         self.session.current().await
     }
 
+    /// [`VaultSession::state`].
+    pub(super) async fn state(&self, version: KeyVersion) -> Result<KeyState, Refusal> {
+        self.admit().await?;
+        self.session.state(version).await
+    }
+
     /// [`VaultSession::versions`].
     pub(super) async fn versions(&self) -> Result<Vec<KeyState>, Refusal> {
         self.admit().await?;

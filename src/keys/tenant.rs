@@ -31,13 +31,33 @@ pub struct TenantKey {
     pub tenant: Arc<str>,
     /// Which CMK its envelopes must name.
     pub cmk: CmkRef,
+    /// What holds beyond the vault's own yes and no.
+    pub terms: Terms,
     /// How the vault is reached.
     pub vault: Box<dyn KeyVault>,
+}
+
+/// What has been agreed with a tenant beyond the vault's own yes and no.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// What a key's `exp` means to what is sealed already (`expired`).
+    pub expired: Expired,
+}
+
+/// Whether an object opens under a key version that has expired. Nothing new is sealed under one in either case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expired {
+    /// It does, as Key Vault itself unwraps.
+    #[default]
+    Allow,
+    /// `exp` ends the version's lease like a no of the customer's.
+    Deny,
 }
 
 pub(super) struct TenantKeys {
     name: Arc<str>,
     cmk: CmkRef,
+    terms: Terms,
     clock: Clock,
     bounds: Bounds,
     origin: Arc<OriginSecrets>,
@@ -87,6 +107,7 @@ impl TenantKeys {
         Arc::new(Self {
             name: Arc::clone(&key.tenant),
             cmk: key.cmk,
+            terms: key.terms,
             deks: SharedDeks {
                 tenant: key.tenant,
                 cmk: key.cmk,
@@ -246,10 +267,14 @@ impl TenantKeys {
         let looked = self.clock.now();
         let epoch = Epoch::of(looked);
         let version = self.version(key.version);
+        version.learn(&key, looked);
         // The vault calls a record bad but once: then the next one is the smallest.
         loop {
             let found = match key.sealable(looked) {
                 Ok(()) => self.deks.recorded(&version, epoch).await?,
+                Err(no @ Revoked::KeyExpired) if self.terms.expired == Expired::Deny => {
+                    return Err(NoDek::Asked(no.into()));
+                }
                 Err(no) => {
                     let found = self.deks.recorded_of_late(&version, epoch).await?;
                     Some(found.ok_or(NoDek::Asked(no.into()))?)
@@ -319,6 +344,7 @@ impl TenantKeys {
             if let Some(writing) = self.writing().as_mut() {
                 writing.key = key;
             }
+            before.version.learn(&key, now);
             let in_place = before.epoch == Epoch::of(now) && before.settled;
             if in_place || key.sealable(now).is_err() {
                 return None;
@@ -336,6 +362,7 @@ impl TenantKeys {
                 Arc::clone(&self.name),
                 self.clock.clone(),
                 self.bounds,
+                self.terms.expired,
                 Arc::clone(&self.sessions),
             )
         });
@@ -399,9 +426,9 @@ impl TenantKeys {
 /// A no that is about one version lets the next be tried; every other failure would be the same there.
 fn another_version_may_do(refusal: Refusal, version: Arc<Version>) -> Result<NoDek, NoDek> {
     match refusal {
-        Refusal::Revoked(Revoked::KeyDisabled | Revoked::KeyNotFound | Revoked::OperationForbidden) => {
-            Ok(NoDek::Version(refusal, version))
-        }
+        Refusal::Revoked(
+            Revoked::KeyDisabled | Revoked::KeyNotFound | Revoked::OperationForbidden | Revoked::KeyExpired,
+        ) => Ok(NoDek::Version(refusal, version)),
         _ => Err(NoDek::Version(refusal, version)),
     }
 }

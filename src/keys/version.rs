@@ -5,15 +5,17 @@
 
 use std::collections::HashSet;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::keys::Bounds;
 use crate::keys::budget::Purpose;
 use crate::keys::lease::{Grant, Lease};
-use crate::keys::refusal::{Blocked, IdentityFault, Refusal, Service, Unavailable};
-use crate::keys::service::{VaultSession, Wrapped};
+use crate::keys::refusal::{Blocked, IdentityFault, Refusal, Revoked, Service, Unavailable};
+use crate::keys::service::{KeyState, VaultSession, Wrapped};
 use crate::keys::session::Sessions;
+use crate::keys::tenant::Expired;
 use crate::seal::{Dek, DekId, Envelope, KeyVersion};
 use crate::telemetry::audit::{self, Event};
 use crate::telemetry::clock::{Clock, Moment};
@@ -25,6 +27,9 @@ const ASK_AGAIN_FIRST: Duration = Duration::from_secs(1);
 /// A wall clock set by more than this asks for a new proof.
 const WALL_JUMP: Duration = Duration::from_secs(1);
 
+/// How often the vault is asked for the version's dates, where they count and the lease is in use.
+const LOOK_AT_DATES: Duration = Duration::from_secs(60);
+
 /// How many envelopes that the vault called bad are remembered, so that they cost it no second call.
 const BAD_ENVELOPES: usize = 1024;
 
@@ -33,7 +38,10 @@ pub(super) struct Version {
     tenant: Arc<str>,
     clock: Clock,
     bounds: Bounds,
+    expired: Expired,
     sessions: Arc<Sessions>,
+    /// A look at the version's dates is under way.
+    looking: AtomicBool,
     state: Mutex<State>,
     /// One unwrap for requests at a time, however many wait for it. A renewal does not wait for it: a request may be waiting for
     /// the vault's budget behind everybody's renewals.
@@ -48,6 +56,14 @@ struct State {
     /// The last call without an answer since the last yes.
     silence: Option<Failure>,
     bad: HashSet<[u8; 32]>,
+    dates: Option<Dates>,
+}
+
+/// What getKey said of the version, where its `exp` is heeded.
+#[derive(Clone, Copy)]
+struct Dates {
+    expires: Option<Duration>,
+    looked: Moment,
 }
 
 /// What was heard instead of a yes. Until the pause is over it answers for the vault, which is not asked.
@@ -66,6 +82,7 @@ impl Version {
         tenant: Arc<str>,
         clock: Clock,
         bounds: Bounds,
+        expired: Expired,
         sessions: Arc<Sessions>,
     ) -> Arc<Self> {
         let version = Arc::new(Self {
@@ -73,7 +90,9 @@ impl Version {
             tenant,
             clock,
             bounds,
+            expired,
             sessions: Arc::clone(&sessions),
+            looking: AtomicBool::new(false),
             state: Mutex::default(),
             flight: Arc::new(tokio::sync::Mutex::new(())),
         });
@@ -111,6 +130,7 @@ impl Version {
         let (this, envelope) = (Arc::clone(self), Arc::clone(envelope));
         let proof = tokio::spawn(async move {
             let _flight = flight;
+            this.heed_expiry(&envelope).await?;
             let session = this.session(Purpose::Other, since).await?;
             // A renewal may have heard a no meanwhile.
             this.may_ask(&envelope)?;
@@ -129,6 +149,74 @@ impl Version {
         let state = self.state();
         let standing = |failure: Option<Failure>| failure.filter(|it| now.since(it.heard) < it.pause);
         standing(state.no).or(standing(state.silence)).map(|it| it.refusal)
+    }
+
+    /// Heeds what getKey said of the version at `looked`, by the tenant's terms.
+    pub(super) fn learn(&self, key: &KeyState, looked: Moment) {
+        if self.expired == Expired::Allow {
+            return;
+        }
+        let mut state = self.state();
+        let expires = key.expires;
+        state.dates = Some(Dates { expires, looked });
+        if let Some(grant) = &state.grant {
+            grant.expires(expires);
+        }
+    }
+
+    /// Where an expired key opens nothing: knows the version's dates, a minute old at the most, and says no past its `exp`. The
+    /// vault itself does not.
+    async fn heed_expiry(&self, envelope: &Envelope) -> Result<(), Refusal> {
+        if self.expired == Expired::Allow {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let known = self.state().dates;
+        let past = |expires: Option<Duration>, now: Moment| expires.is_some_and(|expires| now.wall >= expires);
+        // Of a date that is past the customer may have thought better since.
+        if known.is_some_and(|dates| !past(dates.expires, now) && now.since(dates.looked) <= LOOK_AT_DATES) {
+            return Ok(());
+        }
+        let policy = self.sessions.policy().await?;
+        let asked = self.clock.now();
+        let key = match policy.state(self.id).await {
+            Ok(key) => key,
+            // Nobody was asked.
+            Err(refusal @ Refusal::Unavailable(Unavailable::BudgetExhausted { .. })) => return Err(refusal),
+            Err(refusal) => {
+                self.hear_failure(refusal, envelope);
+                return Err(refusal);
+            }
+        };
+        self.learn(&key, asked);
+        if past(key.expires, self.clock.now()) {
+            let expired = Revoked::KeyExpired.into();
+            self.hear_no(expired, ASK_AGAIN_FIRST);
+            return Err(expired);
+        }
+        Ok(())
+    }
+
+    /// Asks for the dates again while the lease goes on: a renewal never waits for it.
+    fn look_at_dates(self: &Arc<Self>) {
+        let now = self.clock.now();
+        let old = |dates: Dates| now.since(dates.looked) > LOOK_AT_DATES;
+        if !self.state().dates.is_some_and(old) || self.looking.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            let asked = this.clock.now();
+            let look = async { this.sessions.policy().await?.state(this.id).await };
+            match look.await {
+                Ok(key) => this.learn(&key, asked),
+                // What unwrapKey answers decides.
+                Err(refusal) => tracing::warn!(
+                    tenant = %this.tenant, version = %this.id, reason = refusal.name(), "the key's dates can't be read"
+                ),
+            }
+            this.looking.store(false, Ordering::Release);
+        });
     }
 
     /// Whether the vault has called this envelope bad.
@@ -229,6 +317,7 @@ impl Version {
             });
         } else {
             let grant = Grant::begin(self.clock.clone(), Arc::clone(&self.tenant), self.id, good_until);
+            grant.expires(state.dates.and_then(|dates| dates.expires));
             grant.admit(dek, Arc::clone(envelope));
             state.grant = Some(Arc::clone(&grant));
             audit::record(&Event::LeaseGranted {
@@ -379,6 +468,7 @@ fn renewal_lead(clock: &Clock, bound: Duration) -> Duration {
 /// Proves the version again by one of the grant's DEKs. What comes of it shows in the version and in the grant.
 async fn renew(version: Arc<Version>, grant: Arc<Grant>, although_renewed: bool) {
     let ends = grant.ends();
+    version.look_at_dates();
     let now = version.clock.now();
     // A failure is the grant's silence now.
     let Ok(session) = version.session(Purpose::Renewal, now).await else {

@@ -1,7 +1,9 @@
 //! Versions and epochs come and go; keys expire. The tenant goes on as far as the customer lets it.
 
-use super::world::{BOUND, TENANT, World, key, pass, seconds, version};
+use super::world::{BOUND, TENANT, World, key, pass, seconds, silent, version};
+use crate::keys::budget::Budgets;
 use crate::keys::refusal::{Refusal, Revoked};
+use crate::keys::{Expired, OpenError, Terms};
 
 const DAY: u64 = 86_400;
 
@@ -128,6 +130,71 @@ async fn nothing_is_sealed_past_exp_and_everything_else_goes_on() {
     world.vault.set().versions.push(key(2));
     pass(BOUND).await;
     assert_eq!(gate.to_write(TENANT).await.unwrap().version(), version(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_opened_past_exp_either_where_the_terms_say_so() {
+    let world = World::new();
+    let terms = Terms {
+        expired: Expired::Deny,
+        ..Terms::default()
+    };
+    let start = || world.gate_on(terms, Budgets::default(), [TENANT, "other"]);
+    let gate = start();
+    let lease = gate.to_write(TENANT).await.unwrap();
+    let (dek, over) = (lease.named(), lease.over());
+    let envelope = world.record(dek).envelope;
+    pass(seconds(100)).await;
+    let expires = world.clock.now().wall + seconds(70);
+    world.vault.change(1, |key| key.expires = Some(expires));
+    over.cancelled().await;
+    let now = world.clock.now().wall;
+    assert!((expires..expires + seconds(1)).contains(&now), "{now:?}");
+    let no = Refusal::from(Revoked::KeyExpired);
+    assert_eq!(lease.check(), Err(no));
+    for gate in [&gate, &start()] {
+        for _ in 0..5 {
+            assert!(gate.warm(TENANT, dek).is_none());
+            let opened = gate.to_open(TENANT, dek, &envelope).await.err();
+            assert_eq!(opened, Some(OpenError::Refused(no)));
+            assert_eq!(gate.to_write(TENANT).await.err(), Some(no));
+            assert_eq!(gate.to_operate(TENANT).await.err(), Some(no));
+            pass(seconds(7)).await;
+        }
+    }
+    world.vault.set().versions.push(key(2));
+    pass(BOUND).await;
+    assert_eq!(gate.to_write(TENANT).await.unwrap().version(), version(2));
+    let opened = gate.to_open(TENANT, dek, &envelope).await.err();
+    assert_eq!(opened, Some(OpenError::Refused(no)), "each version by its own date");
+    world.vault.change(1, |key| key.expires = None);
+    pass(BOUND).await;
+    assert!(gate.to_open(TENANT, dek, &envelope).await.is_ok(), "extended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn dates_that_cannot_be_read_open_nothing_where_they_count() {
+    let world = World::new();
+    let terms = Terms {
+        expired: Expired::Deny,
+        ..Terms::default()
+    };
+    let gate = world.gate_on(terms, Budgets::default(), [TENANT, "other"]);
+    let dek = gate.to_write(TENANT).await.unwrap().named();
+    let envelope = world.record(dek).envelope;
+    let fresh = world.gate_on(terms, Budgets::default(), [TENANT, "other"]);
+    world.vault.set().look = Some(silent());
+    let opened = fresh.to_open(TENANT, dek, &envelope).await.err();
+    assert_eq!(opened, Some(OpenError::Refused(silent())));
+    assert!(
+        gate.to_open(TENANT, dek, &envelope).await.is_ok(),
+        "known within the minute"
+    );
+    world.vault.set().look = None;
+    pass(BOUND).await;
+    let looks = world.vault.calls();
+    assert!(fresh.to_open(TENANT, dek, &envelope).await.is_ok());
+    assert_eq!(world.vault.calls() - looks, 2, "one look, one proof");
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use crate::keys::budget::Budgets;
 use crate::keys::refusal::{Refusal, Revoked, Service, Unavailable};
 use crate::keys::service::{Epoch, KeyState, KeyVault, Keyring, KeyringError, Record, VaultSession, Wrapped};
-use crate::keys::{Bounds, Keys, TenantKey};
+use crate::keys::{Bounds, Keys, TenantKey, Terms};
 use crate::seal::{CmkRef, Dek, DekId, Envelope, KeyVersion, OriginSecrets, WrapAlgorithm};
 use crate::telemetry::clock::{Clock, Skew};
 
@@ -47,10 +47,16 @@ impl World {
 
     /// A gate whose tenants' keys are in these vaults, and which calls each of them so often.
     pub fn gate_within(&self, budgets: Budgets, hosts: [&str; 2]) -> Arc<Keys> {
+        self.gate_on(Terms::default(), budgets, hosts)
+    }
+
+    /// A gate whose tenants have agreed to these terms.
+    pub fn gate_on(&self, terms: Terms, budgets: Budgets, hosts: [&str; 2]) -> Arc<Keys> {
         let tenants = [(TENANT, &self.vault, hosts[0]), ("other", &self.other, hosts[1])];
         let tenants = tenants.map(|(name, desk, host)| TenantKey {
             tenant: name.into(),
             cmk: cmk(name),
+            terms,
             vault: Box::new(Door(Arc::clone(desk), self.clock.clone(), host.to_owned())),
         });
         let ring: Arc<dyn Keyring> = Arc::clone(&self.ring) as Arc<dyn Keyring>;
@@ -145,6 +151,8 @@ pub struct Answers {
     pub takes: Duration,
     /// Answers of the next unwrapKey calls, before all else.
     pub next: VecDeque<(Duration, Result<(), Refusal>)>,
+    /// What getKey answers instead of a version's state.
+    pub look: Option<Refusal>,
     /// What an exchange at Entra answers instead of a token.
     pub entra: Option<Refusal>,
     pub entra_takes: Duration,
@@ -236,11 +244,24 @@ impl VaultSession for Visit {
     async fn current(&self) -> Result<KeyState, Refusal> {
         let mut answers = self.desk.set();
         answers.looks += 1;
+        if let Some(refusal) = answers.look {
+            return Err(refusal);
+        }
         answers
             .versions
             .last()
             .copied()
             .ok_or(Refusal::Revoked(Revoked::KeyNotFound))
+    }
+
+    async fn state(&self, version: KeyVersion) -> Result<KeyState, Refusal> {
+        let mut answers = self.desk.set();
+        answers.looks += 1;
+        if let Some(refusal) = answers.look {
+            return Err(refusal);
+        }
+        let found = answers.versions.iter().find(|key| key.version == version);
+        found.copied().ok_or(Refusal::Revoked(Revoked::KeyNotFound))
     }
 
     async fn versions(&self) -> Result<Vec<KeyState>, Refusal> {

@@ -19,7 +19,7 @@ use std::time::Duration;
 use crate::keys::budget::{Budgets, Calls};
 use crate::keys::simulation::judge::{Judge, Trouble};
 use crate::keys::simulation::vault::{Ring, Truth};
-use crate::keys::{Bounds, Keys, TenantKey};
+use crate::keys::{Bounds, Expired, Keys, TenantKey, Terms};
 use crate::seal::{CmkRef, OriginSecrets};
 use crate::telemetry::clock::{Clock, Skew};
 
@@ -136,6 +136,8 @@ pub struct World {
     /// All tenants' keys are in one vault. The first of them has many versions, and asks for one DEK after the other.
     pub crowd: bool,
     pub budgets: Budgets,
+    /// Where dates count they are asked for, which must hurt nobody.
+    pub terms: Terms,
     pub origin: Arc<OriginSecrets>,
     pub tenants: Vec<Arc<Truth>>,
     pub gates: Vec<Arc<Gate>>,
@@ -201,6 +203,9 @@ impl World {
             calm: dice.below(16) == 0,
             crowd,
             budgets,
+            terms: Terms {
+                expired: *Dice::new(seed, 3).one_of(&[Expired::Allow, Expired::Deny]),
+            },
             origin: Arc::new(OriginSecrets::new([[9_u8; 32]]).unwrap()),
             tenants,
             gates: Vec::new(),
@@ -229,6 +234,7 @@ impl World {
         let tenants = self.tenants.iter().map(|truth| TenantKey {
             tenant: truth.name.as_str().into(),
             cmk: CmkRef::of(&truth.name),
+            terms: self.terms,
             vault: Box::new(truth.door(life, clock.clone(), &self.judge)),
         });
         let ring = Arc::clone(&self.ring) as Arc<dyn crate::keys::service::Keyring>;

@@ -215,6 +215,14 @@ impl VaultSession for Visit {
         self.door.ask(newest).await.map(described)
     }
 
+    async fn state(&self, version: KeyVersion) -> Result<KeyState, Refusal> {
+        let one = |state: &State| match state.versions.iter().find(|(of, _)| *of == version) {
+            Some(known) => Ok(*known),
+            None => Err(Revoked::KeyNotFound),
+        };
+        self.door.ask(one).await.map(described)
+    }
+
     async fn versions(&self) -> Result<Vec<KeyState>, Refusal> {
         let all = self.door.ask(|state| Ok(state.versions.clone())).await?;
         Ok(all.into_iter().rev().map(described).collect())

@@ -34,7 +34,7 @@ use portcullis::keys::key_url::{KeyUrl, VaultHosts};
 use portcullis::keys::service::Keyring;
 use portcullis::keys::transport::{Transport, TransportOptions};
 use portcullis::keys::vault::Vault;
-use portcullis::keys::{Bounds, Keys, TenantKey};
+use portcullis::keys::{Bounds, Keys, TenantKey, Terms};
 use portcullis::listener::{Listener, ListenerOptions};
 use portcullis::s3::auth::Regions;
 use portcullis::seal::OriginSecrets;
@@ -244,6 +244,7 @@ impl World {
                 tenant: self.tenant(customer).into(),
                 cmk: vault.key().cmk(),
                 vault: Box::new(vault),
+                terms: Terms::default(),
             }
         });
         let origin = Arc::new(OriginSecrets::new([ORIGIN]).unwrap());
