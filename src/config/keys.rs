@@ -15,7 +15,7 @@ use crate::keys::budget::{Budgets, Calls};
 use crate::keys::identity::{Authority, EntraId, Identity, PUBLIC_AUDIENCE};
 use crate::keys::key_url::{KeyUrl, VaultHosts};
 use crate::keys::transport::TransportOptions;
-use crate::keys::{Bounds, Expired, Terms};
+use crate::keys::{Bounds, Expired, Terms, WhenRevoked};
 use crate::seal::{OriginSecrets, WeakSecret};
 use crate::upstream::StoreOptions;
 
@@ -338,6 +338,10 @@ fn tenant(
         None => Some(Expired::default()),
         Some(entry) => entry.choice(&[("allow", Expired::Allow), ("deny", Expired::Deny)]),
     };
+    let when_revoked = match section.take("when_revoked") {
+        None => Some(WhenRevoked::default()),
+        Some(entry) => entry.choice(&[("deny", WhenRevoked::Deny), ("deny-data", WhenRevoked::DenyData)]),
+    };
     let template = identities.get(&named?)?.as_ref()?;
     match template {
         Template::Managed { .. } if given => section.wrong(
@@ -352,7 +356,10 @@ fn tenant(
     Some(Tenant {
         key: key?,
         identity: template.within(entra_tenant)?,
-        terms: Terms { expired: expired? },
+        terms: Terms {
+            expired: expired?,
+            when_revoked: when_revoked?,
+        },
     })
 }
 

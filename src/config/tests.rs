@@ -180,6 +180,8 @@ fn each_mistake_is_told_with_its_place() {
         ("# revocation_bound = \"30s\"", "revocation_bound = \"4s\"", "keys.revocation_bound: should be from 5s to 1h"),
         ("# identity_bound = \"10m\"", "identity_bound = \"299s\"", "keys.identity_bound: should be from 5m to 24h"),
         ("# revocation_bound = \"30s\"", "revocation_bound = \"20m\"", "keys.identity_bound: should be no shorter than revocation_bound"),
+        ("# expired = \"allow\"", "expired = \"never\"", "tenant.acme.expired: should be one of \"allow\", \"deny\""),
+        ("# when_revoked = \"deny\"", "when_revoked = \"allow\"", "tenant.acme.when_revoked: should be one of \"deny\", \"deny-data\""),
         ("# vault_budget = 100", "vault_budget = 9", "keys.vault_budget: should be from 10 to 100000"),
         ("# deadline = \"10s\"", "deadline = \"31s\"", "keys.deadline: should be from 1s to 30s"),
         ("# max_connections = 4096", "max_connections = 0", "listener[0].max_connections: should be from 1 to 1000000"),

@@ -18,7 +18,7 @@ use tracing::Instrument;
 
 pub use connection::{Connection, CutGuard};
 
-use crate::keys::{Keys, Lease, Refusal};
+use crate::keys::{CleanUp, Keys, Lease, Refusal};
 use crate::s3::auth::{Authenticator, Regions};
 use crate::s3::error::S3Error;
 use crate::s3::exchange::Exchange;
@@ -125,13 +125,9 @@ impl Gateway {
         let name = address.name()?;
         asked.name.clone_from(&name);
 
-        // May it: the tenant's lease is live. No lease, no bytes; no names and sizes either.
-        let permission = match operation {
-            Operation::PutObject => self.keys.to_write(&container.tenant).await?,
-            _ => self.keys.to_operate(&container.tenant).await?,
-        };
-
-        // Do it.
+        // May it: the tenant's lease is live. No lease, no bytes; no names and sizes either, but for the tenants whose terms
+        // leave them open to clean up. Then do it.
+        let tenant = &container.tenant;
         let exchange = Exchange {
             parts,
             address,
@@ -141,28 +137,56 @@ impl Gateway {
         };
         match operation {
             Operation::PutObject => {
-                let written = put::put(&exchange, permission, verified.into_payload(), body).await?;
+                let lease = self.keys.to_write(tenant).await?;
+                let written = put::put(&exchange, lease, verified.into_payload(), body).await?;
                 Ok(written.map(|()| full(Bytes::new())))
             }
             Operation::GetObject => {
-                let read = under(&permission, get::get(&exchange)).await?;
+                let lease = self.keys.to_operate(tenant).await?;
+                let read = under(&lease, get::get(&exchange)).await?;
                 let answer = transfer::answer(read, connection, operation, container, &exchange.name);
-                under(&permission, answer).await
+                under(&lease, answer).await
             }
             Operation::HeadObject => {
-                let read = under(&permission, get::head(&exchange)).await?;
+                let read = self.clean_up(operation, &exchange, get::head(&exchange)).await?;
                 Ok(read.head.map(|()| nothing()))
             }
             Operation::DeleteObject => {
-                let deleted = under(&permission, put::delete(&exchange)).await?;
+                let deleted = self.clean_up(operation, &exchange, put::delete(&exchange)).await?;
                 Ok(deleted.map(|()| full(Bytes::new())))
             }
-            Operation::ListObjects => Ok(under(&permission, list::list(&exchange)).await?.map(full)),
+            Operation::ListObjects => {
+                let page = self.clean_up(operation, &exchange, list::list(&exchange)).await?;
+                Ok(page.map(full))
+            }
             Operation::HeadBucket => {
-                let found = under(&permission, bucket::head(&exchange)).await?;
+                let found = self.clean_up(operation, &exchange, bucket::head(&exchange)).await?;
                 Ok(found.map(|()| nothing()))
             }
             Operation::ListBuckets => Ok(bucket::list(&self.tenants.visible(verified.credential())).map(full)),
+        }
+    }
+
+    /// Does what neither reads nor writes an object, if it is permitted. What is done against the customer's no is written down.
+    async fn clean_up<T>(
+        &self,
+        operation: Operation,
+        exchange: &Exchange<'_>,
+        work: impl Future<Output = Result<T, S3Error>>,
+    ) -> Result<T, S3Error> {
+        let container = exchange.container;
+        match self.keys.to_clean_up(&container.tenant).await? {
+            CleanUp::Lease(lease) => under(&lease, work).await,
+            CleanUp::Revoked(no) => {
+                audit::record(&Event::CleanedUp {
+                    tenant: &container.tenant,
+                    operation: operation.name(),
+                    container: &container.name,
+                    name: &exchange.name,
+                    reason: no.name(),
+                });
+                work.await
+            }
         }
     }
 }

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 pub use lease::{Lease, Leased, UseError};
 pub use refusal::Refusal;
-pub use tenant::{Expired, TenantKey, Terms};
+pub use tenant::{CleanUp, Expired, TenantKey, Terms, WhenRevoked};
 
 use crate::keys::budget::{Budget, Budgets, Share};
 use crate::keys::refusal::{Service, Unavailable};
@@ -149,6 +149,18 @@ impl Keys {
     pub async fn to_operate(&self, tenant: &str) -> Result<Lease, Refusal> {
         match self.tenants.get(tenant) {
             Some(keys) => keys.to_operate().await,
+            None => Err(Unavailable::UnknownTenant.into()),
+        }
+    }
+
+    /// The permission for operations that neither read nor write an object: that of [`Self::to_operate`], or, by the tenant's terms
+    /// ([`WhenRevoked::DenyData`]), the customer's own no. Silence permits nothing.
+    ///
+    /// # Errors
+    /// As [`Self::to_operate`].
+    pub async fn to_clean_up(&self, tenant: &str) -> Result<CleanUp, Refusal> {
+        match self.tenants.get(tenant) {
+            Some(keys) => keys.to_clean_up().await,
             None => Err(Unavailable::UnknownTenant.into()),
         }
     }

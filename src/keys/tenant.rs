@@ -42,6 +42,18 @@ pub struct TenantKey {
 pub struct Terms {
     /// What a key's `exp` means to what is sealed already (`expired`).
     pub expired: Expired,
+    /// What is left open when the customer has said no (`when_revoked`).
+    pub when_revoked: WhenRevoked,
+}
+
+/// Which operations a customer's no forbids.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenRevoked {
+    /// All of them.
+    #[default]
+    Deny,
+    /// Those that read or write objects. Who must still clean up may look at names and sizes, and delete.
+    DenyData,
 }
 
 /// Whether an object opens under a key version that has expired. Nothing new is sealed under one in either case.
@@ -52,6 +64,14 @@ pub enum Expired {
     Allow,
     /// `exp` ends the version's lease like a no of the customer's.
     Deny,
+}
+
+/// Why an operation that reads and writes no object may be done.
+pub enum CleanUp {
+    /// The tenant's lease is live.
+    Lease(Lease),
+    /// The customer has said no, and the tenant's terms leave such operations open nevertheless.
+    Revoked(Revoked),
 }
 
 pub(super) struct TenantKeys {
@@ -151,6 +171,15 @@ impl TenantKeys {
     /// The permission for what has no key version of its own (LIST, DELETE).
     pub(super) async fn to_operate(self: &Arc<Self>) -> Result<Lease, Refusal> {
         self.lease_written_with().await.map(|(lease, _)| lease)
+    }
+
+    /// The permission for what neither reads nor writes an object: the lease, or by the tenant's terms the customer's own no.
+    pub(super) async fn to_clean_up(self: &Arc<Self>) -> Result<CleanUp, Refusal> {
+        match (self.to_operate().await, self.terms.when_revoked) {
+            (Ok(lease), _) => Ok(CleanUp::Lease(lease)),
+            (Err(Refusal::Revoked(no)), WhenRevoked::DenyData) => Ok(CleanUp::Revoked(no)),
+            (Err(refusal), _) => Err(refusal),
+        }
     }
 
     /// A lease on the DEK that sealed an object, by the object's own envelope.

@@ -38,6 +38,16 @@ pub enum Event<'a> {
         operation: &'static str,
         reason: &'static str,
     },
+    /// An operation that neither reads nor writes an object was permitted although the customer has said no: the tenant's terms
+    /// leave it open to clean up.
+    CleanedUp {
+        tenant: &'a str,
+        operation: &'static str,
+        container: &'a str,
+        /// Empty for the container itself.
+        name: &'a str,
+        reason: &'static str,
+    },
     /// A running download or upload was cut.
     StreamCut {
         tenant: &'a str,
@@ -87,6 +97,22 @@ pub fn record(event: &Event<'_>) {
             reason,
         } => {
             audit!("request_refused", tenant, operation = operation, reason = reason);
+        }
+        Event::CleanedUp {
+            tenant,
+            operation,
+            container,
+            name,
+            reason,
+        } => {
+            audit!(
+                "cleaned_up",
+                tenant,
+                operation = operation,
+                container = container,
+                name = name,
+                reason = reason
+            );
         }
         Event::StreamCut {
             tenant,

@@ -1,8 +1,9 @@
 //! What a no does, what a yes that comes too late does not, and how access comes back.
 
 use super::world::{BOUND, TENANT, World, pass, seconds, silent};
-use crate::keys::OpenError;
+use crate::keys::budget::Budgets;
 use crate::keys::refusal::{Refusal, Revoked};
+use crate::keys::{CleanUp, OpenError, Terms, WhenRevoked};
 
 #[tokio::test(start_paused = true)]
 async fn a_yes_asked_for_before_a_no_was_heard_counts_for_nothing() {
@@ -48,6 +49,42 @@ async fn access_given_back_is_noticed_without_a_restart() {
         assert!(world.clock.now().since(restored) <= seconds(31));
         assert!(gate.to_open(TENANT, dek, &record.envelope).await.is_ok());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_no_leaves_only_cleaning_up_and_only_where_the_terms_say_so() {
+    let world = World::new();
+    let terms = Terms {
+        when_revoked: WhenRevoked::DenyData,
+        ..Terms::default()
+    };
+    let (strict, gate) = (
+        world.gate(),
+        world.gate_on(terms, Budgets::default(), [TENANT, "other"]),
+    );
+    let dek = gate.to_write(TENANT).await.unwrap().named();
+    let envelope = world.record(dek).envelope;
+    assert!(matches!(gate.to_clean_up(TENANT).await, Ok(CleanUp::Lease(_))));
+    assert!(strict.to_clean_up(TENANT).await.is_ok());
+    for no in [Revoked::KeyDisabled, Revoked::RoleMissing] {
+        world.vault.set().unwrap = Some(no.into());
+        pass(BOUND * 2).await;
+        let refused = Refusal::from(no);
+        assert!(matches!(gate.to_clean_up(TENANT).await, Ok(CleanUp::Revoked(by)) if by == no));
+        assert_eq!(strict.to_clean_up(TENANT).await.err(), Some(refused));
+        assert_eq!(gate.to_write(TENANT).await.err(), Some(refused));
+        assert_eq!(gate.to_operate(TENANT).await.err(), Some(refused));
+        let opened = gate.to_open(TENANT, dek, &envelope).await.err();
+        assert_eq!(opened, Some(OpenError::Refused(refused)));
+    }
+    world.vault.set().unwrap = Some(silent());
+    pass(BOUND * 2).await;
+    assert_eq!(
+        gate.to_clean_up(TENANT).await.err(),
+        Some(silent()),
+        "silence is not a no"
+    );
+    assert!(gate.to_clean_up("nobody").await.is_err());
 }
 
 #[tokio::test(start_paused = true)]

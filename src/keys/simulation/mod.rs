@@ -205,6 +205,7 @@ impl World {
             budgets,
             terms: Terms {
                 expired: *Dice::new(seed, 3).one_of(&[Expired::Allow, Expired::Deny]),
+                ..Terms::default()
             },
             origin: Arc::new(OriginSecrets::new([[9_u8; 32]]).unwrap()),
             tenants,
