@@ -23,6 +23,13 @@ fn what_the_store_changed_is_never_served() {
 }
 
 #[test]
+fn a_tenants_terms_leave_it_open_to_clean_up() {
+    let dev = Dev::start("terms");
+    dev.python("terms.py", &[BINARY.as_ref(), &dev.data]);
+    assert!(dev.stop().success());
+}
+
+#[test]
 fn a_restart_finds_everything_again() {
     let dev = Dev::start("restart");
     dev.python("restart.py", &[&dev.data, Path::new("before")]);
