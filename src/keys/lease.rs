@@ -1,6 +1,6 @@
 //! The lease: permission to use the DEKs of one CMK version until a moment, and the only way to reach them.
 //!
-//! A [`Grant`] is one unbroken stretch of such permission. A proof (an unwrapKey over the wire that succeeded) begins it or
+//! A `Grant` is one unbroken stretch of such permission. A proof (an unwrapKey over the wire that succeeded) begins it or
 //! moves its end; once it has ended it stays ended, its DEKs are gone, and whoever still holds a [`Lease`] on it gets a
 //! refusal. A later proof begins another grant: what was cut is never quietly resumed.
 
