@@ -24,7 +24,7 @@ use crate::dev::standin::{Standin, StandinError, StandinOptions};
 use crate::dev::store::{self, Store};
 use crate::telemetry::clock::Clock;
 use crate::upstream::sigv4::{Credential, SecretKey};
-use crate::upstream::{Call, StoreBody, StoreOptions};
+use crate::upstream::{Call, Caller, StoreBody, StoreOptions};
 
 /// Where the stand-in keeps its state, below the data directory.
 pub(super) const VAULT_FOLDER: &str = "vault";
@@ -246,6 +246,7 @@ fn client(port: u16, access_key: &str, secret: &str) -> Result<crate::upstream::
     let credential = Credential::new(access_key, SecretKey::new(secret)).map_err(io::Error::other)?;
     let authority = Authority::try_from(format!("127.0.0.1:{port}")).map_err(io::Error::other)?;
     let options = StoreOptions {
+        name: "main".to_owned(),
         scheme: Scheme::HTTP,
         authority,
         region: REGION.to_owned(),
@@ -262,6 +263,7 @@ fn call(method: Method, bucket: &str) -> Call<'_> {
         bucket,
         key: "",
         query: "",
+        caller: &Caller::Gate,
         headers: HeaderMap::new(),
         body: StoreBody::empty(),
     }

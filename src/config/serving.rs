@@ -89,12 +89,13 @@ pub(super) fn stores(
             if let Err(fault) = value::name(&name) {
                 section.wrong("", fault);
             }
-            (name, store(section, outside))
+            let store = store(name.clone(), section, outside);
+            (name, store)
         })
         .collect()
 }
 
-fn store(mut section: Section<'_, '_>, outside: &Outside<'_>) -> Option<StoreOptions> {
+fn store(name: String, mut section: Section<'_, '_>, outside: &Outside<'_>) -> Option<StoreOptions> {
     let kind = section.need("kind").and_then(|entry| entry.choice(&[("s3", ())]));
     if kind.is_none() {
         section.give_up();
@@ -115,6 +116,7 @@ fn store(mut section: Section<'_, '_>, outside: &Outside<'_>) -> Option<StoreOpt
         .and_then(|entry| entry.parsed(|name| value::bucket(name).map(|()| name.to_owned())));
     let (scheme, authority) = endpoint?;
     Some(StoreOptions {
+        name,
         scheme,
         authority,
         region: region?,

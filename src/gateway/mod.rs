@@ -22,12 +22,14 @@ use crate::keys::{CleanUp, Keys, Lease, Refusal};
 use crate::s3::auth::{Authenticator, Regions};
 use crate::s3::error::S3Error;
 use crate::s3::exchange::Exchange;
+use crate::s3::object::Object;
 use crate::s3::operation::{Address, Operation};
 use crate::s3::{bucket, get, list, put};
 use crate::telemetry::audit::{self, Event};
 use crate::telemetry::clock::Clock;
 use crate::telemetry::metrics;
 use crate::tenant::{Container, Tenants};
+use crate::upstream::Caller;
 
 /// The body of an answer. An error ends it by resetting the connection: a client must never take a part for the whole.
 pub type AnswerBody = UnsyncBoxBody<Bytes, std::io::Error>;
@@ -128,13 +130,16 @@ impl Gateway {
         // May it: the tenant's lease is live. No lease, no bytes; no names and sizes either, but for the tenants whose terms
         // leave them open to clean up. Then do it.
         let tenant = &container.tenant;
-        let exchange = Exchange {
-            parts,
-            address,
-            name,
+        let version = address.version();
+        let object = Object {
             container,
+            caller: &Caller::Gate,
             keys: &self.keys,
+            name,
+            key: address.key.into(),
+            version: version.map(Into::into),
         };
+        let exchange = Exchange { parts, address, object };
         match operation {
             Operation::PutObject => {
                 let lease = self.keys.to_write(tenant).await?;
@@ -144,7 +149,7 @@ impl Gateway {
             Operation::GetObject => {
                 let lease = self.keys.to_operate(tenant).await?;
                 let read = under(&lease, get::get(&exchange)).await?;
-                let answer = transfer::answer(read, connection, operation, container, &exchange.name);
+                let answer = transfer::answer(read, connection, operation, container, &exchange.object.name);
                 under(&lease, answer).await
             }
             Operation::HeadObject => {
@@ -174,7 +179,7 @@ impl Gateway {
         exchange: &Exchange<'_>,
         work: impl Future<Output = Result<T, S3Error>>,
     ) -> Result<T, S3Error> {
-        let container = exchange.container;
+        let container = exchange.container();
         match self.keys.to_clean_up(&container.tenant).await? {
             CleanUp::Lease(lease) => under(&lease, work).await,
             CleanUp::Revoked(no) => {
@@ -182,7 +187,7 @@ impl Gateway {
                     tenant: &container.tenant,
                     operation: operation.name(),
                     container: &container.name,
-                    name: &exchange.name,
+                    name: &exchange.object.name,
                     reason: no.name(),
                 });
                 work.await

@@ -1,49 +1,41 @@
-//! What one S3 request carries through its operation, and what every operation needs: the store asked, its errors understood.
+//! What one S3 request carries through its operation.
 
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response};
 use hyper::body::Incoming;
-use quick_xml::Reader;
-use quick_xml::events::Event;
 
-use crate::keys::Keys;
 use crate::s3::error::S3Error;
 use crate::s3::headers;
+use crate::s3::object::Object;
 use crate::s3::operation::Address;
-use crate::seal::{Domain, Place};
+use crate::seal::Place;
 use crate::tenant::Container;
-use crate::upstream::{Call, StoreBody, collect};
-
-/// The largest error document read from a store.
-const LARGEST_ERROR: usize = 64 * 1024;
+use crate::upstream::StoreBody;
 
 /// One request for one tenant's bucket, verified and resolved.
 pub struct Exchange<'a> {
     /// Its head, as received.
     pub parts: &'a Parts,
-    /// What it is about.
+    /// What it is about, as it stands on the wire.
     pub address: Address<'a>,
-    /// The key, decoded; empty for the bucket itself.
-    pub name: String,
-    /// The bucket.
-    pub container: &'a Arc<Container>,
-    /// Every tenant's keys.
-    pub keys: &'a Keys,
+    /// What it is about, in the store.
+    pub object: Object<'a>,
 }
 
 impl Exchange<'_> {
-    /// Where the object is bound to lie.
-    pub fn place(&self) -> Place<'_> {
-        Place {
-            domain: Domain::S3,
-            container: &self.container.sealed_as,
-            name: &self.name,
-        }
+    /// The bucket.
+    pub fn container(&self) -> &Arc<Container> {
+        self.object.container
     }
 
-    /// Asks the store about this very bucket and key.
+    /// Where the object is bound to lie.
+    pub fn place(&self) -> Place<'_> {
+        self.object.place()
+    }
+
+    /// Asks the store about this very bucket, key and version, with what the client says of any request.
     ///
     /// # Errors
     /// No answer, or one that says no. 304 is an answer.
@@ -55,138 +47,6 @@ impl Exchange<'_> {
         body: StoreBody,
     ) -> Result<Response<Incoming>, S3Error> {
         headers::to_any(&self.parts.headers, &mut headers);
-        let (bucket, key) = (self.container.name.as_str(), self.address.key);
-        let answer = self
-            .container
-            .store
-            .send(Call {
-                method,
-                bucket,
-                key,
-                query,
-                headers,
-                body,
-            })
-            .await?;
-        let status = answer.status();
-        if status.is_success() || status == StatusCode::NOT_MODIFIED {
-            Ok(answer)
-        } else {
-            Err(understand(answer).await)
-        }
-    }
-}
-
-async fn understand(answer: Response<Incoming>) -> S3Error {
-    let (parts, body) = answer.into_parts();
-    let body = collect(body, LARGEST_ERROR).await.unwrap_or_default();
-    judge(parts.status, &body)
-}
-
-/// A store's no. What concerns the gate's own credential, or asks the gate to go elsewhere, is the operator's matter and tells
-/// the client nothing.
-fn judge(status: StatusCode, body: &[u8]) -> S3Error {
-    let (code, message) = read_error(body);
-    let code = code.unwrap_or_else(|| default_code(status).to_owned());
-    let ours = [
-        "InvalidAccessKeyId",
-        "SignatureDoesNotMatch",
-        "RequestTimeTooSkewed",
-        "AuthorizationHeaderMalformed",
-        "ExpiredToken",
-        "InvalidToken",
-    ];
-    if ours.contains(&code.as_str()) || status.is_redirection() || status.is_server_error() {
-        tracing::error!(status = status.as_u16(), code, "the store refused the gate itself");
-        return S3Error::StoreFailed;
-    }
-    // AWS names the gate's own identity, account and policy in it.
-    let message = if status == StatusCode::FORBIDDEN {
-        tracing::warn!(code, message, "the store forbids it");
-        "Access Denied".to_owned()
-    } else {
-        message.unwrap_or_default()
-    };
-    S3Error::Store { status, code, message }
-}
-
-/// What a HEAD's bare status means.
-fn default_code(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::NOT_FOUND => "NoSuchKey",
-        StatusCode::FORBIDDEN => "AccessDenied",
-        StatusCode::PRECONDITION_FAILED => "PreconditionFailed",
-        StatusCode::RANGE_NOT_SATISFIABLE => "InvalidRange",
-        StatusCode::CONFLICT => "ConditionalRequestConflict",
-        _ => "InvalidRequest",
-    }
-}
-
-fn read_error(body: &[u8]) -> (Option<String>, Option<String>) {
-    let mut reader = Reader::from_reader(body);
-    let (mut code, mut message) = (None, None);
-    let mut within = Vec::new();
-    while let Ok(event) = reader.read_event() {
-        match event {
-            Event::Start(tag) => within = tag.local_name().as_ref().to_vec(),
-            Event::Text(text) => match (within.as_slice(), text.decode()) {
-                // Entities come apart from the text around them; what is kept of a message is enough to read.
-                (b"Code", Ok(text)) => code.get_or_insert_with(String::new).push_str(&text),
-                (b"Message", Ok(text)) => message.get_or_insert_with(String::new).push_str(&text),
-                _ => {}
-            },
-            Event::End(_) => within.clear(),
-            Event::Eof => break,
-            _ => {}
-        }
-    }
-    (code, message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn document(code: &str, message: &str) -> Vec<u8> {
-        format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>").into_bytes()
-    }
-
-    #[test]
-    fn what_the_store_says_of_the_gate_reaches_no_client() {
-        let body = document(
-            "AccessDenied",
-            "User: arn:aws:iam::123456789012:user/gate is not authorized",
-        );
-        match judge(StatusCode::FORBIDDEN, &body) {
-            S3Error::Store { code, message, .. } => assert_eq!((&*code, &*message), ("AccessDenied", "Access Denied")),
-            other => panic!("{other}"),
-        }
-        for (status, code) in [
-            (403, "SignatureDoesNotMatch"),
-            (403, "InvalidAccessKeyId"),
-            (400, "ExpiredToken"),
-            (301, "PermanentRedirect"),
-            (500, "InternalError"),
-        ] {
-            let judged = judge(StatusCode::from_u16(status).unwrap(), &document(code, "x"));
-            assert!(matches!(judged, S3Error::StoreFailed), "{code}");
-        }
-    }
-
-    #[test]
-    fn what_the_store_says_of_the_request_is_passed_on() {
-        match judge(
-            StatusCode::NOT_FOUND,
-            &document("NoSuchKey", "The specified key does not exist."),
-        ) {
-            S3Error::Store { code, message, .. } => {
-                assert_eq!((&*code, &*message), ("NoSuchKey", "The specified key does not exist."));
-            }
-            other => panic!("{other}"),
-        }
-        match judge(StatusCode::PRECONDITION_FAILED, b"") {
-            S3Error::Store { code, .. } => assert_eq!(code, "PreconditionFailed"),
-            other => panic!("{other}"),
-        }
+        self.object.ask(method, query, headers, body).await
     }
 }

@@ -206,7 +206,7 @@ async fn core_and_lease(
     etag: Option<HeaderValue>,
 ) -> Result<(Core, Lease), S3Error> {
     if let Some(core) = core
-        && let Some(lease) = exchange.keys.warm(&exchange.container.tenant, core.dek_id())
+        && let Some(lease) = exchange.object.keys.warm(&exchange.container().tenant, core.dek_id())
     {
         return Ok((core, lease));
     }
@@ -224,8 +224,9 @@ async fn core_and_lease(
 async fn lease(exchange: &Exchange<'_>, header: &Header) -> Result<Lease, S3Error> {
     let dek = header.core().dek_id();
     Ok(exchange
+        .object
         .keys
-        .to_open(&exchange.container.tenant, dek, header.envelope())
+        .to_open(&exchange.container().tenant, dek, header.envelope())
         .await?)
 }
 
@@ -309,7 +310,7 @@ fn number(value: Option<&HeaderValue>) -> Option<u64> {
 fn answer_head(exchange: &Exchange<'_>, store: &HeaderMap, len: PlainLen, range: Option<PlainRange>) -> Response<()> {
     let mut head = Response::new(());
     let mut headers = headers::to_client(store);
-    headers::sealed_under(&exchange.container.key_url, &mut headers);
+    headers::sealed_under(&exchange.container().key_url, &mut headers);
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     let count = range.map_or(len, PlainRange::plain_len);
     headers.insert(CONTENT_LENGTH, HeaderValue::from(count.0));

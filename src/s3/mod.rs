@@ -8,6 +8,7 @@ pub mod exchange;
 pub mod get;
 pub mod headers;
 pub mod list;
+pub mod object;
 pub mod operation;
 pub mod put;
 pub mod range;

@@ -43,7 +43,9 @@ const LIST: &[&str] = &[
     "start-after",
     "fetch-owner",
 ];
+const VERSION: &str = "versionId";
 const GET: &[&str] = &[
+    VERSION,
     "response-cache-control",
     "response-content-disposition",
     "response-content-encoding",
@@ -109,11 +111,18 @@ impl<'a> Address<'a> {
         pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
     }
 
-    /// The query as the store is asked: without what signs a presigned URL, and without `x-id`, neither of which is its business.
+    /// The version asked for, as it stands on the wire.
+    pub fn version(&self) -> Option<&'a str> {
+        self.parameters()
+            .find(|(name, _)| *name == VERSION)
+            .map(|(_, version)| version)
+    }
+
+    /// The query as the store is asked: without the version, which [`Object`](crate::s3::object::Object) adds; without what signs a presigned URL, and without `x-id`, neither of which is its business.
     pub fn passed_query(&self) -> String {
         let passed = self
             .parameters()
-            .filter(|(name, _)| !is_signature(name) && *name != "x-id");
+            .filter(|(name, _)| !is_signature(name) && *name != "x-id" && *name != VERSION);
         let pairs: Vec<String> = passed.map(|(name, value)| format!("{name}={value}")).collect();
         pairs.join("&")
     }
@@ -135,7 +144,7 @@ impl Operation {
             (&Method::PUT, _, key) if !key.is_empty() => (Self::PutObject, &[]),
             (&Method::GET, _, _) => (Self::GetObject, GET),
             (&Method::HEAD, bucket, _) if !bucket.is_empty() => (Self::HeadObject, GET),
-            (&Method::DELETE, _, key) if !key.is_empty() => (Self::DeleteObject, &[]),
+            (&Method::DELETE, _, key) if !key.is_empty() => (Self::DeleteObject, &[VERSION]),
             _ => {
                 return Err(S3Error::NotImplemented {
                     what: "this operation".into(),
@@ -240,7 +249,6 @@ mod tests {
             ("POST", "/b?delete"),
             ("PUT", "/b/k?partNumber=1&uploadId=x"),
             ("GET", "/b/k?acl"),
-            ("GET", "/b/k?versionId=1"),
             ("GET", "/b?versions"),
             ("GET", "/b/k?torrent"),
             ("GET", "/b/k?%61cl"),

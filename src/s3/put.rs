@@ -87,7 +87,7 @@ pub async fn delete(exchange: &Exchange<'_>) -> Result<Response<()>, S3Error> {
 
 /// Why the lease ended, asked of those who decide.
 async fn ended(exchange: &Exchange<'_>) -> S3Error {
-    match exchange.keys.to_write(&exchange.container.tenant).await {
+    match exchange.object.keys.to_write(&exchange.container().tenant).await {
         Err(refusal) => S3Error::Refused(refusal),
         Ok(_) => S3Error::StoreFailed,
     }
@@ -141,7 +141,7 @@ fn written(exchange: &Exchange<'_>, store: &HeaderMap) -> HeaderMap {
             headers.insert(name, value.clone());
         }
     }
-    headers::sealed_under(&exchange.container.key_url, &mut headers);
+    headers::sealed_under(&exchange.container().key_url, &mut headers);
     headers
 }
 

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::keys::service::{Epoch, Keyring, KeyringError, Record};
 use crate::seal::{DekId, Envelope};
 use crate::upstream::body::StoreBody;
-use crate::upstream::store::{Call, Store, collect};
+use crate::upstream::store::{Call, Caller, Store, collect};
 
 /// A record is under 1 KiB; a page of their names under 512 KiB.
 const LARGEST_ANSWER: usize = 512 * 1024;
@@ -57,6 +57,7 @@ impl StoreKeyring {
             bucket,
             key,
             query,
+            caller: &Caller::Gate,
             headers: HeaderMap::new(),
             body,
         };

@@ -7,4 +7,4 @@ mod store;
 
 pub use body::StoreBody;
 pub use keyring::StoreKeyring;
-pub use store::{Addressing, Call, Store, StoreError, StoreOptions, collect};
+pub use store::{Addressing, Call, Caller, Store, StoreError, StoreOptions, collect};

@@ -35,8 +35,22 @@ pub enum Addressing {
     Path,
 }
 
+/// As whom a store is asked.
+#[derive(Clone, Debug, Default)]
+pub enum Caller {
+    /// The gate itself.
+    #[default]
+    Gate,
+    /// A client that has a credential of its own at the store, so that owners, ACLs and policies there mean what they say.
+    Client(Arc<Signer>),
+    /// Nobody: the request goes out unsigned, and the store decides what the whole world may do.
+    Nobody,
+}
+
 /// What a store is reached by.
 pub struct StoreOptions {
+    /// Its name in the configuration.
+    pub name: String,
     /// `http` or `https`.
     pub scheme: Scheme,
     /// Host and port.
@@ -59,6 +73,8 @@ pub struct Store {
     host: HeaderValue,
     signer: Signer,
     clock: Clock,
+    name: String,
+    region: String,
     system_container: String,
 }
 
@@ -72,6 +88,8 @@ pub struct Call<'a> {
     pub key: &'a str,
     /// The query, without the question mark.
     pub query: &'a str,
+    /// As whom the store is asked.
+    pub caller: &'a Caller,
     /// Headers, without those that the client or the signature sets.
     pub headers: HeaderMap,
     /// The body.
@@ -138,10 +156,22 @@ impl Store {
             scheme: options.scheme,
             host,
             authority: options.authority,
-            signer: Signer::new(options.credential, options.region, "s3"),
+            signer: Signer::new(options.credential, options.region.as_str(), "s3"),
             clock,
+            name: options.name,
+            region: options.region,
             system_container: options.system_container,
         }
+    }
+
+    /// Its name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A client that has this credential here.
+    pub fn caller(&self, credential: Arc<Credential>) -> Caller {
+        Caller::Client(Arc::new(Signer::new(credential, self.region.as_str(), "s3")))
     }
 
     /// The container that no client reaches.
@@ -168,6 +198,7 @@ impl Store {
         }
     }
 
+    /// The request as it goes out, with the signature of whoever asks.
     fn signed(&self, call: Call<'_>) -> Result<Request<StoreBody>, StoreError> {
         let mut request = Request::new(call.body);
         *request.method_mut() = call.method;
@@ -182,9 +213,16 @@ impl Store {
             parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
         }
         let now = self.clock.now().system_time();
-        self.signer
-            .sign(&mut parts, body.payload_hash(), now)
-            .map_err(|_| StoreError::Unspeakable)?;
+        let signer = match call.caller {
+            Caller::Gate => Some(&self.signer),
+            Caller::Client(signer) => Some(&**signer),
+            Caller::Nobody => None,
+        };
+        if let Some(signer) = signer {
+            signer
+                .sign(&mut parts, body.payload_hash(), now)
+                .map_err(|_| StoreError::Unspeakable)?;
+        }
         Ok(Request::from_parts(parts, body))
     }
 

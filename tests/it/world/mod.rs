@@ -264,6 +264,7 @@ impl World {
     fn upstream(&self) -> Arc<Store> {
         let credential = Credential::new(STORE.0, SecretKey::new(STORE.1)).unwrap();
         let options = StoreOptions {
+            name: "main".to_owned(),
             scheme: Scheme::HTTP,
             authority: Authority::try_from(self.adversary.address().to_string()).unwrap(),
             region: client::REGION.to_owned(),
