@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{Admin, Readiness};
 use crate::commands::Outcome;
 use crate::commands::hardening::{Hardened, harden};
-use crate::config::{Config, Mistakes};
+use crate::config::{Config, Mistakes, Tenant};
 use crate::gateway::{Connection, Gateway};
 use crate::keys::service::Keyring;
 use crate::keys::transport::{Transport, TransportError};
@@ -26,7 +26,7 @@ use crate::listener::{Listener, ListenerOptions};
 use crate::s3::auth::Regions;
 use crate::telemetry::clock::Clock;
 use crate::telemetry::logs;
-use crate::tenant::{Client, Container, Tenants};
+use crate::tenant::{Client, Container, Rule, Tenants};
 use crate::upstream::{Store, StoreKeyring};
 
 /// Why a gate could not be started.
@@ -180,24 +180,41 @@ fn assemble(config: Config, clock: Clock) -> Result<(Vec<ListenerOptions>, Gatew
         .ok_or_else(|| unknown(&config.keys.keyring))?;
     let keyring: Arc<dyn Keyring> = Arc::new(StoreKeyring::new(Arc::clone(keyring)));
 
-    let mut containers = Vec::with_capacity(config.buckets.len());
+    let key_url = |(name, tenant): (&Arc<str>, &Tenant)| (Arc::clone(name), tenant.key.versionless().to_owned());
+    let key_urls: HashMap<_, _> = config.tenants.iter().map(key_url).collect();
+    let (mut containers, mut rules) = (Vec::new(), Vec::new());
     for bucket in config.buckets {
-        let tenant = config.tenants.get(&bucket.tenant);
-        containers.push(Container {
-            key_url: tenant
-                .map(|tenant| tenant.key.versionless().to_owned())
-                .unwrap_or_default(),
-            store: Arc::clone(stores.get(&bucket.store).ok_or_else(|| unknown(&bucket.store))?),
-            name: bucket.name,
-            tenant: bucket.tenant,
-            sealed_as: bucket.sealed_as,
-        });
+        let store = Arc::clone(stores.get(&bucket.store).ok_or_else(|| unknown(&bucket.store))?);
+        match (bucket.tenant, bucket.prefix) {
+            (Some(tenant), None) if bucket.name.is_literal() => containers.push(Container {
+                key_url: key_urls.get(&tenant).cloned().unwrap_or_default(),
+                name: bucket.name.as_str().to_owned(),
+                tenant,
+                sealed_as: bucket.sealed_as.unwrap_or_else(|| bucket.name.as_str().to_owned()),
+                store,
+                anonymous: bucket.anonymous,
+                shared: false,
+            }),
+            (tenant, prefix) => rules.push(Rule {
+                name: bucket.name,
+                tenant,
+                prefix,
+                store,
+                sealed_as: bucket.sealed_as,
+                anonymous: bucket.anonymous,
+            }),
+        }
     }
-    let clients = config.clients.into_iter().map(|client| Client {
-        credential: client.credential,
-        tenants: client.tenants,
+    let clients = config.clients.into_iter().map(|client| {
+        let own = client.upstream.into_iter();
+        let own = own.filter_map(|(name, credential)| Some((stores.get(&name)?.caller(credential), name)));
+        Client {
+            credential: client.credential,
+            tenants: client.tenants,
+            upstream: own.map(|(caller, name)| (name, caller)).collect(),
+        }
     });
-    let tenants = Tenants::new(clients.collect(), containers);
+    let tenants = Tenants::new(clients.collect(), containers).with_rules(rules, key_urls);
 
     let transport = Transport::new(config.keys.transport)?;
     let keys = config.tenants.into_iter().map(|(name, tenant)| TenantKey {

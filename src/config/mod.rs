@@ -30,6 +30,7 @@ use crate::keys::{Bounds, Terms};
 use crate::listener::ListenerOptions;
 use crate::seal::OriginSecrets;
 use crate::telemetry::logs::Format;
+use crate::tenant::Pattern;
 use crate::upstream::StoreOptions;
 use crate::upstream::sigv4::Credential;
 
@@ -98,19 +99,25 @@ pub struct Client {
     pub credential: Arc<Credential>,
     /// The tenants whose buckets it may use: one at least.
     pub tenants: Vec<Arc<str>>,
+    /// Its own credentials at stores, by the store's name.
+    pub upstream: BTreeMap<String, Arc<Credential>>,
 }
 
 /// `[bucket.…]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket {
-    /// Its name, to clients and in the store.
-    pub name: String,
-    /// Whose objects lie in it.
-    pub tenant: Arc<str>,
+    /// Its name, to clients and in the store, or those of many.
+    pub name: Pattern,
+    /// Whose objects lie in it; the tenant that the name or the prefix captures, if `None`.
+    pub tenant: Option<Arc<str>>,
+    /// How the keys begin that belong to the tenant; all do without.
+    pub prefix: Option<Pattern>,
     /// The name of the store it lies in.
     pub store: String,
-    /// The name that its objects are bound to.
-    pub sealed_as: String,
+    /// The name that its objects are bound to; its own if `None`.
+    pub sealed_as: Option<String>,
+    /// Whether the store's word counts for requests that nobody signed.
+    pub anonymous: bool,
 }
 
 impl Config {
@@ -172,7 +179,7 @@ fn read(mut root: Section<'_, '_>, outside: &Outside<'_>) -> Option<Config> {
         keys::suffice(&key_section, keys, &tenants);
     }
     drop(key_section);
-    let clients = serving::clients(root.several("credential"), outside, &tenants);
+    let clients = serving::clients(root.several("credential"), outside, &tenants, &stores);
     let buckets = serving::buckets(root.named("bucket"), &tenants, &stores);
 
     let whole = |(name, value): (String, Option<_>)| Some((name, value?));

@@ -144,6 +144,17 @@ impl<'r, 'i> Section<'r, 'i> {
         inner.collect()
     }
 
+    /// Asks for tables by name; there may be none.
+    pub(super) fn maybe_named(&mut self, key: &'static str) -> Vec<(String, Self)> {
+        match self.rest.contains_key(key) {
+            true => self.named(key),
+            false => {
+                self.known.push(key);
+                Vec::new()
+            }
+        }
+    }
+
     /// Asks for tables in order, at least one: `[[listener]]`.
     pub(super) fn several(&mut self, key: &'static str) -> Vec<Self> {
         let entries = self.need(key).and_then(Entry::list);

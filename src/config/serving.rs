@@ -10,6 +10,7 @@ use crate::config::outside::Outside;
 use crate::config::section::{Entry, Section};
 use crate::config::{Bucket, Client, Tenant, value};
 use crate::listener::ListenerOptions;
+use crate::tenant::Pattern;
 use crate::upstream::StoreOptions;
 use crate::upstream::sigv4::{Credential, SecretKey};
 
@@ -149,6 +150,7 @@ pub(super) fn clients(
     sections: Vec<Section<'_, '_>>,
     outside: &Outside<'_>,
     tenants: &BTreeMap<String, Option<Tenant>>,
+    stores: &BTreeMap<String, Option<StoreOptions>>,
 ) -> Vec<Client> {
     let mut taken = HashMap::new();
     sections
@@ -162,6 +164,7 @@ pub(super) fn clients(
                 let names = entries.iter().filter_map(|entry| entry.one_of("tenant", tenants));
                 names.map(Arc::from).collect()
             });
+            let upstream = upstream(&mut section, outside, stores);
             let credential = credential?;
             let place = section.place_of("access_key_id");
             if let Some(by) = taken.insert(credential.access_key().to_owned(), place) {
@@ -170,9 +173,37 @@ pub(super) fn clients(
             Some(Client {
                 credential,
                 tenants: allowed?,
+                upstream: upstream?,
             })
         })
         .collect()
+}
+
+/// `upstream.STORE` of a credential.
+fn upstream(
+    section: &mut Section<'_, '_>,
+    outside: &Outside<'_>,
+    stores: &BTreeMap<String, Option<StoreOptions>>,
+) -> Option<BTreeMap<String, Arc<Credential>>> {
+    let own = section.maybe_named("upstream").into_iter().map(|(store, mut section)| {
+        if !stores.contains_key(&store) {
+            let (kind, name) = ("store", store.clone());
+            section.wrong("", Fault::NoSuch { kind, name });
+        }
+        Some((store, credential(&mut section, outside, 1)?))
+    });
+    // All are read, so that all mistakes are told.
+    own.collect::<Vec<_>>().into_iter().collect()
+}
+
+/// What stands for the captured tenant.
+const CAPTURED: &str = "{tenant}";
+
+/// A bucket's name or a key's beginning, with `*` and `{tenant}`.
+fn read_pattern(text: &str) -> Result<Pattern, Fault> {
+    Pattern::parse(text).map_err(|_| {
+        Fault::Form("text with `*`, each for any characters, and `{tenant}` once at the most, not beside each other")
+    })
 }
 
 /// `[bucket.…]`.
@@ -184,14 +215,47 @@ pub(super) fn buckets(
     sections
         .into_iter()
         .filter_map(|(name, mut section)| {
-            if let Err(fault) = value::bucket(&name) {
+            let pattern = match read_pattern(&name) {
+                Ok(pattern) => pattern,
+                Err(fault) => {
+                    section.wrong("", fault);
+                    section.give_up();
+                    return None;
+                }
+            };
+            if pattern.is_literal()
+                && let Err(fault) = value::bucket(&name)
+            {
                 section.wrong("", fault);
             }
-            let tenant = section.need("tenant").and_then(|entry| entry.one_of("tenant", tenants));
+            let prefix = match section.take("prefix") {
+                None => Some(None),
+                Some(entry) => entry.parsed(read_pattern).map(Some),
+            };
+            let captured = pattern.captures() || matches!(&prefix, Some(Some(prefix)) if prefix.captures());
+            let tenant = section.need("tenant").and_then(|entry| match entry.text()? {
+                CAPTURED if captured => Some(None),
+                CAPTURED => {
+                    entry.wrong(Fault::Form("`{tenant}` in the bucket's name or in its prefix"));
+                    None
+                }
+                _ => entry.one_of("tenant", tenants).map(|tenant| Some(Arc::from(tenant))),
+            });
             let store = section.need("store").and_then(|entry| entry.one_of("store", stores));
             let sealed_as = match section.take("sealed_as") {
-                None => Some(name.clone()),
-                Some(entry) => entry.parsed(|text| value::bucket(text).map(|()| text.to_owned())),
+                None => Some(None),
+                Some(entry) if pattern.is_literal() => {
+                    entry.parsed(|text| value::bucket(text).map(|()| (text != name).then(|| text.to_owned())))
+                }
+                // Objects of two buckets would pass for each other.
+                Some(entry) => {
+                    entry.wrong(Fault::Form("no `sealed_as` for a pattern: each bucket's own name"));
+                    None
+                }
+            };
+            let anonymous = match section.take("anonymous") {
+                None => Some(false),
+                Some(entry) => entry.choice(&[("deny", false), ("allow", true)]),
             };
             // An object without a seal is never served: the only choice so far.
             let _: Option<()> = section.take("unsealed").and_then(|entry| entry.choice(&[("deny", ())]));
@@ -207,10 +271,12 @@ pub(super) fn buckets(
                 );
             }
             Some(Bucket {
-                name,
-                tenant: Arc::from(tenant?),
+                name: pattern,
+                tenant: tenant?,
+                prefix: prefix?,
                 store,
                 sealed_as: sealed_as?,
+                anonymous: anonymous?,
             })
         })
         .collect()

@@ -78,11 +78,16 @@ fn the_example_loads() {
     let buckets: Vec<_> = config
         .buckets
         .iter()
-        .map(|bucket| (&*bucket.name, &*bucket.sealed_as))
+        .map(|bucket| (bucket.name.as_str(), bucket.tenant.as_deref(), bucket.prefix.is_some()))
         .collect();
     assert_eq!(
         buckets,
-        [("acme-files", "acme-files"), ("globex-files", "globex-files")]
+        [
+            ("acme-files", Some("acme"), false),
+            ("globex-files", Some("globex"), false),
+            ("isv-{tenant}-files", None, false),
+            ("shared-files", None, true)
+        ]
     );
 }
 

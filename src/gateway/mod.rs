@@ -2,6 +2,7 @@
 //! Read this file first; each step's module says the rest.
 
 mod connection;
+mod perform;
 mod transfer;
 
 use std::hash::{BuildHasher, RandomState};
@@ -18,18 +19,17 @@ use tracing::Instrument;
 
 pub use connection::{Connection, CutGuard};
 
-use crate::keys::{CleanUp, Keys, Lease, Refusal};
+use crate::keys::{Keys, Refusal};
 use crate::s3::auth::{Authenticator, Regions};
+use crate::s3::bucket;
 use crate::s3::error::S3Error;
 use crate::s3::exchange::Exchange;
 use crate::s3::object::Object;
 use crate::s3::operation::{Address, Operation};
-use crate::s3::{bucket, get, list, put};
 use crate::telemetry::audit::{self, Event};
 use crate::telemetry::clock::Clock;
 use crate::telemetry::metrics;
-use crate::tenant::{Container, Tenants};
-use crate::upstream::Caller;
+use crate::tenant::{Container, Denied, Tenants};
 
 /// The body of an answer. An error ends it by resetting the connection: a client must never take a part for the whole.
 pub type AnswerBody = UnsyncBoxBody<Bytes, std::io::Error>;
@@ -114,95 +114,38 @@ impl Gateway {
         let verified = self.authenticator.verify(parts, self.clock.now().system_time())?;
 
         // What is asked.
-        let address = Address::of(parts);
+        let address = Address::of(parts, None);
         let operation = Operation::of(&parts.method, &address, &parts.headers)?;
         asked.operation = Some(operation);
         if operation == Operation::ListBuckets {
-            return Ok(bucket::list(&self.tenants.visible(verified.credential())).map(full));
+            let listed = bucket::list(&self.tenants, verified.credential(), &address).await?;
+            return Ok(listed.map(full));
         }
 
         // For which tenant: the credential and the bucket must agree.
-        let container = self.tenants.resolve(verified.credential(), address.bucket)?;
-        asked.container = Some(Arc::clone(container));
         let name = address.name()?;
         asked.name.clone_from(&name);
+        let prefix = address.prefix()?;
+        let within = operation.within(&name, &prefix);
+        let access = self
+            .tenants
+            .resolve(Some(verified.credential()), address.bucket, within)?;
+        asked.container = Some(Arc::clone(&access.container));
+        if access.container.shared && !operation.is_safe_where_tenants_share() {
+            return Err(Denied::OutsidePrefix.into());
+        }
 
-        // May it: the tenant's lease is live. No lease, no bytes; no names and sizes either, but for the tenants whose terms
-        // leave them open to clean up. Then do it.
-        let tenant = &container.tenant;
-        let version = address.version();
+        // May it, and then it is done.
         let object = Object {
-            container,
-            caller: &Caller::Gate,
+            container: &access.container,
+            caller: &access.caller,
             keys: &self.keys,
             name,
             key: address.key.into(),
-            version: version.map(Into::into),
+            version: address.version().map(Into::into),
         };
         let exchange = Exchange { parts, address, object };
-        match operation {
-            Operation::PutObject => {
-                let lease = self.keys.to_write(tenant).await?;
-                let written = put::put(&exchange, lease, verified.into_payload(), body).await?;
-                Ok(written.map(|()| full(Bytes::new())))
-            }
-            Operation::GetObject => {
-                let lease = self.keys.to_operate(tenant).await?;
-                let read = under(&lease, get::get(&exchange)).await?;
-                let answer = transfer::answer(read, connection, operation, container, &exchange.object.name);
-                under(&lease, answer).await
-            }
-            Operation::HeadObject => {
-                let read = self.clean_up(operation, &exchange, get::head(&exchange)).await?;
-                Ok(read.head.map(|()| nothing()))
-            }
-            Operation::DeleteObject => {
-                let deleted = self.clean_up(operation, &exchange, put::delete(&exchange)).await?;
-                Ok(deleted.map(|()| full(Bytes::new())))
-            }
-            Operation::ListObjects => {
-                let page = self.clean_up(operation, &exchange, list::list(&exchange)).await?;
-                Ok(page.map(full))
-            }
-            Operation::HeadBucket => {
-                let found = self.clean_up(operation, &exchange, bucket::head(&exchange)).await?;
-                Ok(found.map(|()| nothing()))
-            }
-            Operation::ListBuckets => Ok(bucket::list(&self.tenants.visible(verified.credential())).map(full)),
-        }
-    }
-
-    /// Does what neither reads nor writes an object, if it is permitted. What is done against the customer's no is written down.
-    async fn clean_up<T>(
-        &self,
-        operation: Operation,
-        exchange: &Exchange<'_>,
-        work: impl Future<Output = Result<T, S3Error>>,
-    ) -> Result<T, S3Error> {
-        let container = exchange.container();
-        match self.keys.to_clean_up(&container.tenant).await? {
-            CleanUp::Lease(lease) => under(&lease, work).await,
-            CleanUp::Revoked(no) => {
-                audit::record(&Event::CleanedUp {
-                    tenant: &container.tenant,
-                    operation: operation.name(),
-                    container: &container.name,
-                    name: &exchange.object.name,
-                    reason: no.name(),
-                });
-                work.await
-            }
-        }
-    }
-}
-
-/// What `work` comes to, if the permission lasts that long: what a slow store answers later is told to nobody.
-async fn under<T>(permission: &Lease, work: impl Future<Output = Result<T, S3Error>>) -> Result<T, S3Error> {
-    let over = permission.over();
-    tokio::select! {
-        biased;
-        () = over.cancelled() => Err(permission.check().map_or_else(S3Error::Refused, |()| S3Error::StoreFailed)),
-        done = work => done,
+        self.perform(operation, &exchange, verified, body, connection).await
     }
 }
 

@@ -56,6 +56,9 @@ pub enum S3Error {
     /// The key is no UTF-8, or climbs out of its bucket.
     #[error("the key is no UTF-8, or climbs out of its bucket")]
     InvalidUri,
+    /// The document that came with the request can't be read.
+    #[error("the document is malformed")]
+    MalformedXml,
     /// Longer than a single request may store.
     #[error("larger than {largest} bytes")]
     TooLarge {
@@ -203,7 +206,9 @@ impl S3Error {
                 "NoSuchBucket",
                 "The specified bucket does not exist",
             ),
-            Self::Denied(Denied::OtherTenant) => words(StatusCode::FORBIDDEN, "AccessDenied", "Access Denied"),
+            Self::Denied(Denied::OtherTenant | Denied::OutsidePrefix | Denied::NotAnonymous) => {
+                words(StatusCode::FORBIDDEN, "AccessDenied", "Access Denied")
+            }
             Self::Refused(refusal) => refused(refusal, key_url),
             // A vendor's code: S3 has none. 403 because asking again won't help, and no SDK does.
             Self::Tampered { .. } => words(
@@ -223,6 +228,11 @@ impl S3Error {
                 "You must provide the Content-Length HTTP header.",
             ),
             Self::InvalidUri => words(BAD, "InvalidURI", "Couldn't parse the specified URI."),
+            Self::MalformedXml => words(
+                BAD,
+                "MalformedXML",
+                "The XML you provided was not well-formed or did not validate against our published schema",
+            ),
             Self::TooLarge { largest } => words(
                 BAD,
                 "EntityTooLarge",

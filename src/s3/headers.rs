@@ -2,7 +2,7 @@
 
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, ETAG, EXPIRES,
-    IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
+    IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED, LOCATION, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -40,7 +40,9 @@ static DESCRIBING: [HeaderName; 13] = [
 ];
 
 /// What a client says of any request: whose the bucket must be, and that it pays.
-static ALWAYS: [HeaderName; 2] = [
+static ALWAYS: [HeaderName; 3] = [
+    // The store knows the bucket's CORS rules.
+    ORIGIN,
     HeaderName::from_static("x-amz-expected-bucket-owner"),
     HeaderName::from_static("x-amz-request-payer"),
 ];
@@ -69,6 +71,60 @@ static ANSWERED: [HeaderName; 19] = [
     HeaderName::from_static("x-amz-website-redirect-location"),
     HeaderName::from_static("x-amz-bucket-region"),
 ];
+
+/// What a client says of a bucket's configuration, or of an object's labels, beside the document itself.
+static CONFIGURING: [HeaderName; 11] = [
+    CONTENT_TYPE,
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("x-amz-acl"),
+    HeaderName::from_static("x-amz-bucket-object-lock-enabled"),
+    HeaderName::from_static("x-amz-bucket-object-lock-token"),
+    HeaderName::from_static("x-amz-bypass-governance-retention"),
+    HeaderName::from_static("x-amz-confirm-remove-self-bucket-access"),
+    HeaderName::from_static("x-amz-mfa"),
+    HeaderName::from_static("x-amz-object-ownership"),
+    HeaderName::from_static("x-amz-skip-destination-validation"),
+    HeaderName::from_static("x-amz-transition-default-minimum-object-size"),
+];
+
+/// What the store says of a configuration, or to a browser of another origin.
+static CONFIGURED: [HeaderName; 10] = [
+    LOCATION,
+    VARY,
+    HeaderName::from_static("access-control-allow-credentials"),
+    HeaderName::from_static("access-control-allow-headers"),
+    HeaderName::from_static("access-control-allow-methods"),
+    HeaderName::from_static("access-control-allow-origin"),
+    HeaderName::from_static("access-control-expose-headers"),
+    HeaderName::from_static("access-control-max-age"),
+    HeaderName::from_static("x-amz-bucket-object-lock-enabled"),
+    HeaderName::from_static("x-amz-transition-default-minimum-object-size"),
+];
+
+/// The headers of a request that passes as it is; its document has been verified, and its checksums are of what the store gets.
+pub fn configuring(client: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for name in &CONFIGURING {
+        copy(client, &mut headers, name);
+    }
+    for (name, value) in client {
+        let name_text = name.as_str();
+        if name_text.starts_with("x-amz-grant-") || name_text.starts_with("x-amz-checksum-") {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    headers
+}
+
+/// The headers of a request that deletes: what permits it, and the client's conditions.
+pub fn deleting(client: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    conditions(client, &mut headers);
+    for name in ["x-amz-bypass-governance-retention", "x-amz-mfa"] {
+        copy(client, &mut headers, &HeaderName::from_static(name));
+    }
+    headers
+}
 
 /// The headers with which an object goes to the store: what the client says of it, its metadata, and the core.
 ///
@@ -131,7 +187,7 @@ pub fn conditions(client: &HeaderMap, to: &mut HeaderMap) {
 /// ETag marked.
 pub fn to_client(store: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(16);
-    for name in &ANSWERED {
+    for name in ANSWERED.iter().chain(&CONFIGURED) {
         copy(store, &mut headers, name);
     }
     for (name, value) in store {

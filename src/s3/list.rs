@@ -17,7 +17,7 @@ use crate::upstream::{StoreBody, collect};
 /// A page of 1,000 keys of 1,024 escaped bytes each is under this.
 const LARGEST_PAGE: usize = 16 << 20;
 
-/// ListObjects and ListObjectsV2.
+/// ListObjects, ListObjectsV2 and ListObjectVersions.
 ///
 /// # Errors
 /// The store said no, nothing, or something that is no listing.
@@ -42,7 +42,12 @@ pub async fn list(exchange: &Exchange<'_>) -> Result<Response<Bytes>, S3Error> {
     Ok(response)
 }
 
-/// Replaces `Size` and `ETag` of every `Contents`, and leaves out the checksum algorithm, which would be that of sealed bytes.
+/// What holds one object: `Contents`, and `Version` in a listing of versions. Delete markers have neither size nor ETag.
+fn is_entry(name: &[u8]) -> bool {
+    matches!(name, b"Contents" | b"Version")
+}
+
+/// Replaces `Size` and `ETag` of every entry, and leaves out the checksum algorithm, which would be that of sealed bytes.
 /// A size that no sealed object has stays: such an object lies there unsealed, and reading it is refused.
 fn rewrite(page: &[u8]) -> Result<Vec<u8>, quick_xml::Error> {
     let mut reader = Reader::from_reader(page);
@@ -55,7 +60,7 @@ fn rewrite(page: &[u8]) -> Result<Vec<u8>, quick_xml::Error> {
             Event::Eof => return Ok(writer.into_inner()),
             Event::Start(tag) => {
                 let name = tag.local_name();
-                in_contents |= name.as_ref() == b"Contents";
+                in_contents |= is_entry(name.as_ref());
                 within = if in_contents {
                     Within::of(name.as_ref())
                 } else {
@@ -68,7 +73,7 @@ fn rewrite(page: &[u8]) -> Result<Vec<u8>, quick_xml::Error> {
                 }
             }
             Event::End(tag) => {
-                in_contents &= tag.local_name().as_ref() != b"Contents";
+                in_contents &= !is_entry(tag.local_name().as_ref());
                 within = Within::Elsewhere;
             }
             Event::Text(text) => {
@@ -135,6 +140,16 @@ mod tests {
         assert!(text.contains("d6-0&quot;</ETag><Size>11</Size>"), "{text}");
         assert!(text.contains("<Key>plain</Key><Size>3</Size>"), "{text}");
         assert!(!text.contains("CRC64NVME"), "{text}");
+    }
+
+    #[test]
+    fn versions_are_entries_too() {
+        let page = br#"<ListVersionsResult><Version><Key>a</Key><VersionId>v1</VersionId><ETag>&quot;9e107d9d372bb6826bd81d3542a419d6&quot;</ETag><Size>731</Size></Version><DeleteMarker><Key>a</Key><VersionId>v2</VersionId></DeleteMarker></ListVersionsResult>"#;
+        let text = String::from_utf8(rewrite(page).unwrap()).unwrap();
+        assert!(
+            text.contains("d6-0&quot;</ETag><Size>11</Size></Version><DeleteMarker>"),
+            "{text}"
+        );
     }
 
     #[test]

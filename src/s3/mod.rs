@@ -10,5 +10,7 @@ pub mod headers;
 pub mod list;
 pub mod object;
 pub mod operation;
+pub mod pass;
+pub mod passed;
 pub mod put;
 pub mod range;

@@ -76,8 +76,7 @@ pub async fn put(
 /// # Errors
 /// The store said no, or nothing.
 pub async fn delete(exchange: &Exchange<'_>) -> Result<Response<()>, S3Error> {
-    let mut asking = HeaderMap::new();
-    headers::conditions(&exchange.parts.headers, &mut asking);
+    let asking = headers::deleting(&exchange.parts.headers);
     let answer = exchange.ask(Method::DELETE, "", asking, StoreBody::empty()).await?;
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::NO_CONTENT;

@@ -29,7 +29,7 @@ pub(super) struct Progress {
 }
 
 enum Kind {
-    /// Nothing, or a document of the gate's own making that holds no client's content.
+    /// Nothing; a document of the gate's own making that holds no client's content; or one that sets something up.
     Document(Bytes),
     Sealed(SealedBody),
 }
@@ -48,6 +48,12 @@ impl StoreBody {
     /// A keyring record, or another document that the gate made itself.
     pub(super) fn document(bytes: Vec<u8>) -> Self {
         Self::new(Kind::Document(bytes.into()))
+    }
+
+    /// A client's document that sets up a bucket or labels an object: an ACL, tags, a policy, names to delete. The operations whose
+    /// bodies pass so are listed by name (`s3::passed`); no object's content is in any of them.
+    pub fn passed(document: Bytes) -> Self {
+        Self::new(Kind::Document(document))
     }
 
     fn new(kind: Kind) -> Self {

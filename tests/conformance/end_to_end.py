@@ -177,7 +177,7 @@ def walls():
     assert refusal(lambda: s3.get_object(Bucket=other, Key="x")) == ("AccessDenied", 403)
     assert refusal(lambda: s3.head_bucket(Bucket=other))[1] == 403
     assert refusal(lambda: s3.list_objects_v2(Bucket="portcullis-system")) == ("NoSuchBucket", 404)
-    assert refusal(lambda: s3.get_bucket_acl(Bucket=bucket)) == ("NotImplemented", 501)
+    assert refusal(lambda: s3.get_object_torrent(Bucket=bucket, Key="report")) == ("NotImplemented", 501)
     stranger = boto3.client(
         "s3", endpoint_url=ENV["S3_ENDPOINT"], region_name="us-east-1", aws_access_key_id="NOBODY", aws_secret_access_key="x"
     )

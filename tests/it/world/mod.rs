@@ -19,6 +19,7 @@ pub mod client;
 pub mod object;
 pub mod theft;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -233,10 +234,13 @@ impl World {
             key_url: self.standin.key_url(customer),
             sealed_as: bucket(customer),
             store: Arc::clone(&store),
+            anonymous: false,
+            shared: false,
         });
         let clients = CUSTOMERS.map(|customer| Permitted {
             credential: self.client(customer).credential(),
             tenants: vec![self.tenant(customer).into()],
+            upstream: HashMap::new(),
         });
         let keys = CUSTOMERS.map(|customer| {
             let vault = self.vault(customer);

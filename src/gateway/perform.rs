@@ -1,0 +1,159 @@
+//! Each operation: the permission it needs, and who does it. No lease, no bytes; no names and sizes either, but for the tenants whose
+//! terms leave them open to clean up.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Response;
+use hyper::body::Incoming;
+
+use crate::gateway::{AnswerBody, Connection, Gateway, full, nothing, transfer};
+use crate::keys::{CleanUp, Lease};
+use crate::s3::auth::Verified;
+use crate::s3::error::S3Error;
+use crate::s3::exchange::Exchange;
+use crate::s3::object::Object;
+use crate::s3::operation::{Address, Operation};
+use crate::s3::pass::{self, Deletion};
+use crate::s3::{bucket, get, list, put};
+use crate::telemetry::audit::{self, Event};
+use crate::tenant::{Access, Denied, Within};
+
+impl Gateway {
+    pub(super) async fn perform(
+        &self,
+        operation: Operation,
+        exchange: &Exchange<'_>,
+        verified: Verified,
+        body: Incoming,
+        connection: &Connection,
+    ) -> Result<Response<AnswerBody>, S3Error> {
+        let container = exchange.container();
+        let tenant = &container.tenant;
+        match operation {
+            Operation::PutObject => {
+                let lease = self.keys.to_write(tenant).await?;
+                let written = put::put(exchange, lease, verified.into_payload(), body).await?;
+                Ok(written.map(|()| full(Bytes::new())))
+            }
+            Operation::GetObject => {
+                let lease = self.keys.to_operate(tenant).await?;
+                let read = under(&lease, get::get(exchange)).await?;
+                let answer = transfer::answer(read, connection, operation, container, &exchange.object.name);
+                under(&lease, answer).await
+            }
+            Operation::HeadObject => {
+                let read = self.clean_up(operation, exchange, get::head(exchange)).await?;
+                Ok(read.head.map(|()| nothing()))
+            }
+            Operation::DeleteObject => {
+                let deleted = self.clean_up(operation, exchange, put::delete(exchange)).await?;
+                Ok(deleted.map(|()| full(Bytes::new())))
+            }
+            Operation::DeleteObjects => self.delete_many(exchange, verified, body).await,
+            Operation::ListObjects | Operation::ListObjectVersions => {
+                let page = self.clean_up(operation, exchange, list::list(exchange)).await?;
+                Ok(page.map(full))
+            }
+            Operation::HeadBucket => {
+                let found = self.clean_up(operation, exchange, bucket::head(exchange)).await?;
+                Ok(found.map(|()| nothing()))
+            }
+            Operation::Passed(passed) => {
+                let work = pass::pass(exchange, passed, verified.into_payload(), body);
+                Ok(self.clean_up(operation, exchange, work).await?.map(full))
+            }
+            // It tells what the bucket's rules permit, and nothing of what is in it.
+            Operation::Preflight => Ok(pass::preflight(exchange).await?.map(full)),
+            Operation::ListBuckets
+            | Operation::PostObject
+            | Operation::CopyObject
+            | Operation::GetObjectAttributes
+            | Operation::CreateMultipartUpload
+            | Operation::UploadPart
+            | Operation::UploadPartCopy
+            | Operation::CompleteMultipartUpload
+            | Operation::AbortMultipartUpload
+            | Operation::ListParts
+            | Operation::ListMultipartUploads => Err(S3Error::NotImplemented {
+                what: operation.name().to_owned(),
+            }),
+        }
+    }
+
+    /// DeleteObjects. Where tenants share a bucket, all keys must lie with one of them.
+    async fn delete_many(
+        &self,
+        exchange: &Exchange<'_>,
+        verified: Verified,
+        body: Incoming,
+    ) -> Result<Response<AnswerBody>, S3Error> {
+        let credential = Arc::clone(verified.credential());
+        let deletion = Deletion::read(&exchange.parts.headers, verified.into_payload(), body).await?;
+        let access = if exchange.container().shared {
+            let mut every = deletion.keys.iter().map(|key| {
+                self.tenants
+                    .resolve(Some(&credential), exchange.address.bucket, Within::Key(key))
+            });
+            let first = every.next().ok_or(S3Error::MalformedXml)??;
+            for access in every {
+                if access?.container.tenant != first.container.tenant {
+                    return Err(Denied::OutsidePrefix.into());
+                }
+            }
+            first
+        } else {
+            Access {
+                container: Arc::clone(exchange.container()),
+                caller: exchange.object.caller.clone(),
+            }
+        };
+        let exchange = Exchange {
+            parts: exchange.parts,
+            address: Address { ..exchange.address },
+            object: Object {
+                container: &access.container,
+                caller: &access.caller,
+                ..exchange.object.clone()
+            },
+        };
+        let asked = deletion.ask(&exchange);
+        Ok(self
+            .clean_up(Operation::DeleteObjects, &exchange, asked)
+            .await?
+            .map(full))
+    }
+
+    /// Does what neither reads nor writes an object, if it is permitted. What is done against the customer's no is written down.
+    async fn clean_up<T>(
+        &self,
+        operation: Operation,
+        exchange: &Exchange<'_>,
+        work: impl Future<Output = Result<T, S3Error>>,
+    ) -> Result<T, S3Error> {
+        let container = exchange.container();
+        match self.keys.to_clean_up(&container.tenant).await? {
+            CleanUp::Lease(lease) => under(&lease, work).await,
+            CleanUp::Revoked(no) => {
+                audit::record(&Event::CleanedUp {
+                    tenant: &container.tenant,
+                    operation: operation.name(),
+                    container: &container.name,
+                    name: &exchange.object.name,
+                    reason: no.name(),
+                });
+                work.await
+            }
+        }
+    }
+}
+
+/// What `work` comes to, if the permission lasts that long: what a slow store answers later is told to nobody.
+async fn under<T>(permission: &Lease, work: impl Future<Output = Result<T, S3Error>>) -> Result<T, S3Error> {
+    let over = permission.over();
+    tokio::select! {
+        biased;
+        () = over.cancelled() => Err(permission.check().map_or_else(S3Error::Refused, |()| S3Error::StoreFailed)),
+        done = work => done,
+    }
+}
