@@ -60,6 +60,11 @@ enum Command {
         /// What the customer does.
         action: String,
     },
+    /// Look at an audit trail: check its chains, or take a tenant's lines out of it.
+    Audit {
+        #[command(subcommand)]
+        what: Audit,
+    },
     /// Say what a stored object's bytes are, as far as they tell without a key.
     Inspect {
         /// The object's bytes, as they lie in the store.
@@ -67,6 +72,26 @@ enum Command {
         /// As one JSON object.
         #[arg(long)]
         json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum Audit {
+    /// Check that no line was changed, left out or put in; print where each chain ends.
+    Verify {
+        /// The directory that `[audit]` names.
+        directory: PathBuf,
+        /// The file with the key of the digests, if they have one.
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+    },
+    /// Print a tenant's lines, the oldest first.
+    Export {
+        /// The directory that `[audit]` names.
+        directory: PathBuf,
+        /// Whose.
+        #[arg(long, value_name = "NAME")]
+        tenant: String,
     },
 }
 
@@ -93,6 +118,12 @@ fn main() -> ExitCode {
             gate: !without_gate,
         }),
         Command::DevCustomer { data, tenant, action } => commands::customer(&data, &tenant, &action),
+        Command::Audit {
+            what: Audit::Verify { directory, key },
+        } => commands::verify_audit(&directory, key.as_deref()),
+        Command::Audit {
+            what: Audit::Export { directory, tenant },
+        } => commands::export_audit(&directory, &tenant),
         Command::Inspect { file, json } => commands::inspect(&file, json),
     };
     outcome.into()

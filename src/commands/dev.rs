@@ -279,7 +279,7 @@ dev = true
 format = "text"
 filter = "info"
 
-[admin]
+{audit}[admin]
 address = "127.0.0.1:{admin}"
 
 [[listener]]
@@ -325,6 +325,12 @@ entra_tenant = "{acme_tenant}"
 key = "{globex}"
 identity = "own-tenant"
 "#,
+        // Gates that share a configuration can't share a trail.
+        audit = if options.gate {
+            "[audit]\ndirectory = \"audit\"\n\n"
+        } else {
+            ""
+        },
         admin = options.admin_port,
         s3 = options.s3_port,
         s3_tls = options.s3_tls_port,

@@ -1,6 +1,7 @@
 //! The commands, one file each. Each returns an [`Outcome`], whose number is the exit status; what it found goes to standard
 //! output, what went wrong to standard error.
 
+mod audit;
 mod customer;
 mod dev;
 mod hardening;
@@ -10,6 +11,7 @@ mod serve;
 use std::io::Write;
 use std::process::ExitCode;
 
+pub use audit::{export_audit, verify_audit};
 pub use customer::customer;
 pub use dev::{DevOptions, dev};
 pub use inspect::inspect;

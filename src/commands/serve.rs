@@ -26,6 +26,7 @@ use crate::listener::{Listener, ListenerOptions};
 use crate::s3::auth::Regions;
 use crate::telemetry::clock::Clock;
 use crate::telemetry::logs;
+use crate::telemetry::trail::{self, Trail};
 use crate::tenant::{Client, Container, Rule, Tenants};
 use crate::upstream::{Store, StoreKeyring};
 
@@ -102,12 +103,20 @@ pub(super) struct Gate {
     readiness: watch::Sender<Readiness>,
     listeners: JoinSet<()>,
     admin: JoinSet<()>,
+    trail: Option<Trail>,
 }
 
 impl Gate {
     /// Binds every socket, then answers. No call to a vault is made before the first request.
     pub(super) async fn start(config: Config, clock: Clock) -> Result<Self, ServeError> {
-        logs::start(config.log.format, &config.log.filter);
+        let trail = config.trail.as_ref().map(|options| {
+            trail::open(options).map_err(|source| ServeError::Io {
+                what: format!("audit {}", options.directory.display()),
+                source,
+            })
+        });
+        let trail = trail.transpose()?;
+        logs::start(config.log.format, &config.log.filter, trail.clone());
         let (readiness, seen) = watch::channel(Readiness::Starting);
         let (shutdown, admin_stop) = (CancellationToken::new(), CancellationToken::new());
         let bound = Admin::bind(config.admin)
@@ -139,6 +148,7 @@ impl Gate {
             readiness,
             listeners,
             admin,
+            trail,
         })
     }
 
@@ -150,6 +160,9 @@ impl Gate {
         while self.listeners.join_next().await.is_some() {}
         self.admin_stop.cancel();
         while self.admin.join_next().await.is_some() {}
+        if let Some(trail) = self.trail {
+            trail.flush();
+        }
     }
 }
 

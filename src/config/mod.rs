@@ -30,6 +30,7 @@ use crate::keys::{Bounds, Terms};
 use crate::listener::ListenerOptions;
 use crate::seal::OriginSecrets;
 use crate::telemetry::logs::Format;
+use crate::telemetry::trail::TrailOptions;
 use crate::tenant::Pattern;
 use crate::upstream::StoreOptions;
 use crate::upstream::sigv4::Credential;
@@ -43,6 +44,8 @@ pub struct Config {
     pub dev: bool,
     /// How log lines are written, and which.
     pub log: Log,
+    /// Where the audit goes besides the log.
+    pub trail: Option<TrailOptions>,
     /// Where health and metrics are served.
     pub admin: SocketAddr,
     /// Where clients are served: one listener at least, no address twice.
@@ -164,6 +167,10 @@ fn read(mut root: Section<'_, '_>, outside: &Outside<'_>) -> Option<Config> {
         .and_then(|entry| entry.parsed(|text| value::span_within(text, Duration::ZERO, Duration::from_secs(3600))))
         .unwrap_or(ListenerOptions::DRAIN);
     let log = log(root.section("log"));
+    let trail = match root.take("audit") {
+        None => Some(None),
+        Some(entry) => entry.section().and_then(|section| trail(section, outside)).map(Some),
+    };
 
     let mut taken = Vec::new();
     let admin = admin(root.section("admin"), outside, &mut taken);
@@ -189,6 +196,7 @@ fn read(mut root: Section<'_, '_>, outside: &Outside<'_>) -> Option<Config> {
     Some(Config {
         dev,
         log: log?,
+        trail: trail?,
         admin: admin?,
         listeners,
         stores: stores.into_iter().map(whole).collect::<Option<_>>()?,
@@ -215,6 +223,24 @@ fn log(mut section: Section<'_, '_>) -> Option<Log> {
     Some(Log {
         format: format?,
         filter: filter?,
+    })
+}
+
+fn trail(mut section: Section<'_, '_>, outside: &Outside<'_>) -> Option<TrailOptions> {
+    let directory = section
+        .need("directory")
+        .and_then(|entry| outside.text(entry))
+        .map(|(text, _)| outside.base.join(text));
+    let key = match section.take("key") {
+        None => Some(None),
+        Some(entry) => outside.secret(entry).and_then(|secret| {
+            let long = secret.text(32).map(|text| Some(text.as_bytes().to_vec()));
+            long.map_err(|fault| section.wrong("key", fault)).ok()
+        }),
+    };
+    Some(TrailOptions {
+        directory: directory?,
+        key: key?,
     })
 }
 

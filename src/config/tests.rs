@@ -18,7 +18,7 @@ impl Files {
         let dir = std::env::temp_dir().join(format!("portcullis-config-{name}-{}", std::process::id()));
         fs::create_dir_all(dir.join("secrets")).unwrap();
         fs::create_dir_all(dir.join("tls")).unwrap();
-        for secret in ["store-main", "origin", "operations", "azure-identity-token"] {
+        for secret in ["store-main", "origin", "operations", "azure-identity-token", "audit"] {
             fs::write(dir.join("secrets").join(secret), format!("{SECRET}\n")).unwrap();
         }
         fs::write(dir.join("secrets/short"), "hunter2-hunter2").unwrap();
@@ -144,7 +144,7 @@ fn each_mistake_is_told_with_its_place() {
     let files = Files::new("mistakes");
     let table: &[(&str, &str, &str)] = &[
         // Unknown, missing, of the wrong kind.
-        ("[log]", "colour = 1\n[log]", "colour: is not known; known here: dev, drain, log, admin, listener, store, keys, identity, tenant, credential, bucket"),
+        ("[log]", "colour = 1\n[log]", "colour: is not known; known here: dev, drain, log, audit, admin, listener, store, keys, identity, tenant, credential, bucket"),
         ("[admin]", "[admin]\nport = 1", "admin.port: is not known; known here: address"),
         ("address = \"0.0.0.0:9000\"\n", "", "listener[0].address: is missing"),
         ("address = \"0.0.0.0:9000\"", "address = 9000", "listener[0].address: should be text, not a number"),

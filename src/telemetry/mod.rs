@@ -4,3 +4,4 @@ pub mod audit;
 pub mod clock;
 pub mod logs;
 pub mod metrics;
+pub mod trail;

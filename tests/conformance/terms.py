@@ -31,6 +31,7 @@ def configure():
     for old, new in zip(listening, [ports[0], ports[1], ports[2]], strict=True):
         text = text.replace(f'"127.0.0.1:{old}"', f'"127.0.0.1:{new}"')
     text = text.replace('format = "text"', 'format = "json"')
+    text = text.replace('directory = "audit"', 'directory = "audit-lenient"')
     text = text.replace("[tenant.acme]", '[tenant.acme]\nwhen_revoked = "deny-data"')
     path = os.path.join(DATA, "terms.toml")
     open(path, "w").write(text)

@@ -12,7 +12,9 @@ const BINARY: &str = env!("CARGO_BIN_EXE_portcullis");
 fn a_customers_objects_are_sealed_and_shut_when_the_customer_says_no() {
     let dev = Dev::start("end-to-end");
     dev.python("end_to_end.py", &[BINARY.as_ref(), &dev.data]);
+    let data = dev.data.clone();
     assert!(dev.stop().success());
+    trail_holds(&data);
 }
 
 #[test]
@@ -52,10 +54,6 @@ fn a_restart_finds_everything_again() {
 
 #[test]
 fn what_cannot_run_says_why_and_exits_with_two() {
-    let run = |arguments: &[&str]| {
-        let done = Command::new(BINARY).args(arguments).output().unwrap();
-        (done.status.code(), String::from_utf8(done.stderr).unwrap())
-    };
     let (status, said) = run(&["serve", "--config", "/nonexistent.toml"]);
     assert_eq!(status, Some(2));
     assert!(said.contains("/nonexistent.toml"), "{said}");
@@ -71,6 +69,36 @@ fn what_cannot_run_says_why_and_exits_with_two() {
         Some(1),
         "something wrong was found"
     );
+}
+
+/// A command's exit status, and all that it said.
+fn run(arguments: &[&str]) -> (Option<i32>, String) {
+    let done = Command::new(BINARY).args(arguments).output().unwrap();
+    let said = String::from_utf8(done.stdout).unwrap() + &String::from_utf8(done.stderr).unwrap();
+    (done.status.code(), said)
+}
+
+/// The trail of a run that said no and yes again holds, is a tenant's to take, and shows what is done to it.
+fn trail_holds(data: &Path) {
+    let trail = data.join("audit");
+    let trail_text = trail.to_str().unwrap();
+    let (status, said) = run(&["audit", "verify", trail_text]);
+    assert_eq!(status, Some(0), "{said}");
+    let (status, exported) = run(&["audit", "export", trail_text, "--tenant", "acme"]);
+    assert_eq!(status, Some(0), "{exported}");
+    for event in ["lease_granted", "dek_made", "key_refused", "request_refused", "request_id"] {
+        assert!(exported.contains(event), "{event} is missing of:\n{exported}");
+    }
+    assert!(!exported.contains("globex"), "another tenant's line");
+    assert_eq!(run(&["audit", "export", trail_text, "--tenant", "nobody"]).0, Some(2));
+
+    let mut files = fs::read_dir(&trail).unwrap().map(|entry| entry.unwrap().path());
+    let file = files
+        .find(|path| path.to_str().unwrap().contains("/acme."))
+        .unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replacen("key_refused", "key_accepted", 1)).unwrap();
+    assert_eq!(run(&["audit", "verify", trail_text]).0, Some(1));
 }
 
 /// A running `portcullis dev`, on ports of its own.

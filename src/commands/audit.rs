@@ -1,0 +1,86 @@
+//! `portcullis audit`: checks an audit trail, and takes a tenant's lines out of it.
+#![allow(clippy::print_stderr)] // a command's complaint
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+
+use crate::commands::{Outcome, say};
+use crate::telemetry::trail;
+use crate::telemetry::trail::chain::{self, End, Link};
+
+/// Checks every line of every chain, and prints how many there are and where each ends. A line cut off at the very end of a chain
+/// does not show by itself: keep what is printed here, or the ends that gates log, somewhere else, and compare.
+pub fn verify_audit(directory: &Path, key: Option<&Path>) -> Outcome {
+    let read = || -> io::Result<bool> {
+        let key = key.map(fs::read).transpose()?;
+        let key = key.as_deref().map(|key| key.strip_suffix(b"\n").unwrap_or(key));
+        verify(directory, &Link::new(key))
+    };
+    match read() {
+        Ok(true) => Outcome::Done,
+        Ok(false) => Outcome::Found,
+        Err(error) => cannot(directory, &error),
+    }
+}
+
+fn verify(directory: &Path, link: &Link) -> io::Result<bool> {
+    let mut chains: BTreeMap<String, (u64, Option<End>)> = BTreeMap::new();
+    let mut holds = true;
+    for (name, path) in trail::files(directory)? {
+        for (number, text) in BufReader::new(File::open(&path)?).lines().enumerate() {
+            let (count, end) = chains.entry(name.clone()).or_default();
+            *count += 1;
+            let problem = match chain::check(link, end, &text?) {
+                Ok(line) if line.chain == name => continue,
+                Ok(line) => format!("belongs to the chain {}", line.chain),
+                Err(broken) => broken.to_string(),
+            };
+            holds = false;
+            say(&format!("{}:{}: {problem}", path.display(), number + 1));
+        }
+    }
+    for (name, (count, end)) in &chains {
+        let end = end.as_ref().map_or(chain::BEGINNING, |end| &end.digest);
+        say(&format!("{name}: {count} lines, the last with digest {end}"));
+    }
+    if chains.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "no audit trail is here"));
+    }
+    say(if holds {
+        "every chain holds"
+    } else {
+        "NOT EVERY CHAIN HOLDS"
+    });
+    Ok(holds)
+}
+
+/// Prints a tenant's lines as they are: they can be verified where they arrive, with their file named as it is here.
+pub fn export_audit(directory: &Path, tenant: &str) -> Outcome {
+    let export = || -> io::Result<u64> {
+        let mut count = 0;
+        for (name, path) in trail::files(directory)? {
+            if name == tenant {
+                for line in BufReader::new(File::open(path)?).lines() {
+                    say(&line?);
+                    count += 1;
+                }
+            }
+        }
+        Ok(count)
+    };
+    match export() {
+        Ok(0) => cannot(
+            directory,
+            &io::Error::new(io::ErrorKind::NotFound, "no line of this tenant's is here"),
+        ),
+        Ok(_) => Outcome::Done,
+        Err(error) => cannot(directory, &error),
+    }
+}
+
+fn cannot(directory: &Path, error: &io::Error) -> Outcome {
+    eprintln!("portcullis: {}: {error}", directory.display());
+    Outcome::CannotRun
+}
