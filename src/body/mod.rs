@@ -10,5 +10,5 @@ mod upload;
 
 pub use fault::{Fault, FaultSlot};
 pub use open::{Opening, Stored};
-pub use seal::SealedBody;
-pub use upload::Upload;
+pub use seal::{Pieces, Plaintext, SealedBody};
+pub use upload::{Held, Upload};

@@ -4,34 +4,60 @@
 //! wrong with it leaves nothing stored: the store gets fewer bytes than its Content-Length says, and drops them.
 
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
-use futures_util::Stream;
-use futures_util::stream::try_unfold;
+use futures_util::stream::{poll_fn, try_unfold};
+use futures_util::{Stream, StreamExt};
 use http_body::{Body, Frame, SizeHint};
 use tokio_util::sync::CancellationToken;
 
-use crate::body::checksum::Checksum;
+use crate::body::checksum::{Algorithm, Checksum};
 use crate::body::fault::{Fault, FaultSlot};
-use crate::body::upload::Upload;
+use crate::body::upload::{Held, Upload};
 use crate::keys::Leased;
 use crate::seal::{Header, SealedLen, Sealer, TAG_LEN};
 
 /// Padding leaves in pieces of this many bytes.
 const PADDING_PIECE: usize = 16 * 1024;
 
-/// A sealed object on its way to the store.
+type Sealed = Pin<Box<dyn Stream<Item = Result<Bytes, Fault>> + Send>>;
+
+/// A sealed object on its way to the store, or a piece of one.
 pub struct SealedBody {
     len: u64,
-    stream: Pin<Box<dyn Stream<Item = Result<Bytes, Fault>> + Send>>,
+    stream: Sealed,
     slot: FaultSlot,
     checksum: Arc<OnceLock<Checksum>>,
+    over: CancellationToken,
+}
+
+/// A sealed object that is cut into bodies of their own, one after the other: for a store that takes no more in one request.
+pub struct Pieces {
+    rest: Arc<Mutex<Rest>>,
+    slot: FaultSlot,
+    checksum: Arc<OnceLock<Checksum>>,
+    over: CancellationToken,
+}
+
+/// What no piece has taken yet.
+struct Rest {
+    stream: Sealed,
+    /// What came of the stream beyond the last piece's end.
+    ahead: Bytes,
+}
+
+/// Where plaintext comes from.
+pub enum Plaintext {
+    /// The client, as it sends.
+    Upload(Box<Upload>),
+    /// Memory: it came whole, and is believed.
+    Held(Held),
 }
 
 struct Sealing {
-    upload: Option<Upload>,
+    plaintext: Option<Plaintext>,
     sealer: Leased<Sealer>,
     over: CancellationToken,
     /// Plaintext that did not fit the chunk before.
@@ -43,14 +69,14 @@ struct Sealing {
 }
 
 impl SealedBody {
-    /// Seals `upload` under `sealer`, which promised the length that makes `len` stored bytes.
-    pub fn new(header: &Header, sealer: Leased<Sealer>, upload: Upload, len: SealedLen) -> Self {
+    /// Seals `plaintext` under `sealer`, which promised the length that makes `len` stored bytes.
+    pub fn new(header: &Header, sealer: Leased<Sealer>, plaintext: impl Into<Plaintext>, len: SealedLen) -> Self {
         let checksum = Arc::new(OnceLock::new());
         let over = sealer.lease().over();
         let sealing = Sealing {
-            upload: Some(upload),
+            plaintext: Some(plaintext.into()),
             sealer,
-            over,
+            over: over.clone(),
             rest: Bytes::new(),
             head: Bytes::copy_from_slice(&header.to_bytes()),
             padding: 0,
@@ -65,6 +91,45 @@ impl SealedBody {
             stream: Box::pin(stream),
             slot: FaultSlot::default(),
             checksum,
+            over,
+        }
+    }
+
+    /// Fires when the lease ends under which this is sealed.
+    pub fn over(&self) -> CancellationToken {
+        self.over.clone()
+    }
+
+    /// Stored bytes.
+    pub fn stored_len(&self) -> SealedLen {
+        SealedLen(self.len)
+    }
+
+    /// The same, all of it in memory already, with its MD5: for a store that asks for one beforehand. Only where it is small.
+    ///
+    /// # Errors
+    /// The body stopped early.
+    pub async fn gathered(mut self) -> Result<(Self, Checksum), Fault> {
+        let mut whole = BytesMut::new();
+        while let Some(bytes) = self.stream.next().await {
+            whole.extend_from_slice(&bytes?);
+        }
+        let whole = whole.freeze();
+        let md5 = Checksum::of(Algorithm::Md5, &whole);
+        self.stream = Box::pin(futures_util::stream::iter([Ok(whole)]));
+        Ok((self, md5))
+    }
+
+    /// To be cut into pieces.
+    pub fn into_pieces(self) -> Pieces {
+        Pieces {
+            rest: Arc::new(Mutex::new(Rest {
+                stream: self.stream,
+                ahead: Bytes::new(),
+            })),
+            slot: self.slot,
+            checksum: self.checksum,
+            over: self.over,
         }
     }
 
@@ -79,9 +144,67 @@ impl SealedBody {
     }
 }
 
+impl Pieces {
+    /// The next `len` bytes as a body of their own, streamed. To be asked for once the piece before has gone out whole: what that
+    /// one leaves unread comes with this one.
+    pub fn piece(&self, len: u64) -> SealedBody {
+        let (rest, mut missing) = (Arc::clone(&self.rest), len);
+        let stream = poll_fn(move |context| {
+            let mut rest = rest.lock().unwrap_or_else(PoisonError::into_inner);
+            if missing == 0 {
+                return Poll::Ready(None);
+            }
+            if rest.ahead.is_empty() {
+                match rest.stream.as_mut().poll_next(context) {
+                    Poll::Ready(Some(Ok(bytes))) => rest.ahead = bytes,
+                    other => return other,
+                }
+            }
+            let most = usize::try_from(missing).unwrap_or(usize::MAX).min(rest.ahead.len());
+            missing -= most as u64;
+            Poll::Ready(Some(Ok(rest.ahead.split_to(most))))
+        });
+        SealedBody {
+            len,
+            stream: Box::pin(stream),
+            slot: self.slot.clone(),
+            checksum: Arc::clone(&self.checksum),
+            over: self.over.clone(),
+        }
+    }
+}
+
+impl From<Upload> for Plaintext {
+    fn from(upload: Upload) -> Self {
+        Self::Upload(Box::new(upload))
+    }
+}
+
+impl From<Held> for Plaintext {
+    fn from(held: Held) -> Self {
+        Self::Held(held)
+    }
+}
+
+impl Plaintext {
+    async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
+        match self {
+            Self::Upload(upload) => upload.next().await,
+            Self::Held(held) => Ok(held.next()),
+        }
+    }
+
+    fn finish(self) -> Result<Option<Checksum>, Fault> {
+        match self {
+            Self::Upload(upload) => upload.finish(),
+            Self::Held(held) => Ok(Some(held.checksum())),
+        }
+    }
+}
+
 impl Sealing {
     async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
-        if self.upload.is_none() {
+        if self.plaintext.is_none() {
             return Ok(self.pad());
         }
         let Some(len) = self.sealer.get().map_err(Fault::Ended)?.next_len() else {
@@ -121,8 +244,8 @@ impl Sealing {
         if self.rest.has_remaining() || self.receive().await?.is_some() {
             return Err(Fault::TooLong);
         }
-        if let Some(upload) = self.upload.take()
-            && let Some(checksum) = upload.finish()?
+        if let Some(plaintext) = self.plaintext.take()
+            && let Some(checksum) = plaintext.finish()?
         {
             let _ = self.checksum.set(checksum);
         }
@@ -131,11 +254,11 @@ impl Sealing {
 
     /// The client's next bytes, or the end of the lease, whichever comes first: a client that stalls holds nothing open.
     async fn receive(&mut self) -> Result<Option<Bytes>, Fault> {
-        let Some(upload) = &mut self.upload else {
+        let Some(plaintext) = &mut self.plaintext else {
             return Ok(None);
         };
         let received = tokio::select! {
-            received = upload.next() => Some(received?),
+            received = plaintext.next() => Some(received?),
             () = self.over.cancelled() => None,
         };
         match received {

@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use crate::body::aws_chunked::{Decoder, Framing};
-use crate::body::checksum::{Checksum, Expectations};
+use crate::body::checksum::{Algorithm, Checksum, Expectations};
 use crate::body::fault::Fault;
 
 /// A client that sends nothing of its body for this long is given up: it holds a connection, here and to the store, and keeps
@@ -26,6 +26,25 @@ pub struct Upload {
     missing: u64,
     /// Received, not yet decoded.
     pending: Bytes,
+}
+
+/// A client's body that came whole into memory, and is what the request stated.
+pub struct Held {
+    bytes: Bytes,
+    checksum: Checksum,
+}
+
+impl Held {
+    /// What is not yet read of it.
+    pub(super) fn next(&mut self) -> Option<Bytes> {
+        Some(std::mem::take(&mut self.bytes)).filter(|bytes| !bytes.is_empty())
+    }
+
+    /// The checksum that the client sent; with none sent, CRC64NVME, which S3 computes itself then:
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html>.
+    pub const fn checksum(&self) -> Checksum {
+        self.checksum
+    }
 }
 
 impl Upload {
@@ -64,6 +83,28 @@ impl Upload {
                 Err(_) => return Err(Fault::ClientSilent),
             }
         }
+    }
+
+    /// Receives all of it before any of it is used, so that what comes last, a trailer, is known first. Only where it is small.
+    ///
+    /// # Errors
+    /// As [`Upload::next`] and [`Upload::finish`].
+    pub async fn hold(mut self) -> Result<Held, Fault> {
+        let first = self.next().await?.unwrap_or_default();
+        let bytes = match self.next().await? {
+            None => first,
+            Some(second) => {
+                let mut bytes = BytesMut::from(first);
+                bytes.extend_from_slice(&second);
+                while let Some(more) = self.next().await? {
+                    bytes.extend_from_slice(&more);
+                }
+                bytes.freeze()
+            }
+        };
+        let stated = self.finish()?;
+        let checksum = stated.unwrap_or_else(|| Checksum::of(Algorithm::Crc64Nvme, &bytes));
+        Ok(Held { bytes, checksum })
     }
 
     /// Says, once the body has ended, whether it is what the request stated. Returns the checksum to keep and to echo.

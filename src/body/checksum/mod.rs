@@ -3,6 +3,7 @@
 //! Names and encodings: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html>.
 
 mod expectations;
+mod kept;
 
 use std::fmt;
 use std::hash::Hasher as _;
