@@ -253,6 +253,7 @@ fn client(port: u16, access_key: &str, secret: &str) -> Result<crate::upstream::
         credential: Arc::new(credential),
         roots: None,
         system_container: SYSTEM_CONTAINER.to_owned(),
+        dialect: crate::upstream::Dialect::default(),
     };
     Ok(crate::upstream::Store::new(options, Clock::system())?)
 }

@@ -124,6 +124,7 @@ fn store(name: String, mut section: Section<'_, '_>, outside: &Outside<'_>) -> O
         credential: credential?,
         roots: roots?,
         system_container: system_container?,
+        dialect: crate::upstream::Dialect::default(),
     })
 }
 

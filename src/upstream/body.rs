@@ -12,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::body::SealedBody;
 use crate::upstream::sigv4::PayloadHash;
+use crate::upstream::trailer::Framed;
 
 /// A request body to the store.
 pub struct StoreBody {
@@ -26,12 +27,16 @@ pub(super) struct Progress {
     taken: AtomicU64,
     /// The connection would take another piece, and there is none yet.
     waits_for_client: AtomicBool,
+    /// Bytes that the connection has not taken yet.
+    left: AtomicU64,
 }
 
 enum Kind {
     /// Nothing; a document of the gate's own making that holds no client's content; or one that sets something up.
     Document(Bytes),
     Sealed(SealedBody),
+    /// With a checksum behind it.
+    Framed { body: Framed, len: u64 },
 }
 
 impl StoreBody {
@@ -57,9 +62,35 @@ impl StoreBody {
     }
 
     fn new(kind: Kind) -> Self {
-        Self {
+        let body = Self {
             kind,
             progress: Arc::default(),
+        };
+        let len = body.size_hint().lower();
+        body.progress.left.store(len, Ordering::Relaxed);
+        body
+    }
+
+    /// The same with a checksum behind it, where it is a sealed object; and then how long that is, in bytes.
+    pub(super) fn with_trailer(self) -> (Self, Option<u64>) {
+        match self.kind {
+            Kind::Sealed(body) => {
+                let len = body.stored_len().0;
+                let kind = Kind::Framed {
+                    body: Framed::new(body),
+                    len: Framed::framed_len(len),
+                };
+                (Self::new(kind), Some(len))
+            }
+            kind => (Self::new(kind), None),
+        }
+    }
+
+    /// The same once more, if it can be sent once more: a document can, a client's bytes are gone.
+    pub(super) fn again(&self) -> Option<Self> {
+        match &self.kind {
+            Kind::Document(bytes) => Some(Self::new(Kind::Document(bytes.clone()))),
+            Kind::Sealed(_) | Kind::Framed { .. } => None,
         }
     }
 
@@ -73,6 +104,7 @@ impl StoreBody {
         match &self.kind {
             Kind::Document(bytes) => PayloadHash::of(bytes),
             Kind::Sealed(_) => PayloadHash::Unsigned,
+            Kind::Framed { .. } => PayloadHash::UnsignedTrailer,
         }
     }
 }
@@ -92,11 +124,20 @@ impl Progress {
         }
     }
 
-    fn note(&self, pending: bool) {
+    /// Whether the connection has taken the body to its last byte. A store that says it has the object before is not believed:
+    /// it can't know whether the end will come.
+    pub(super) fn handed_over(&self) -> bool {
+        self.left.load(Ordering::Acquire) == 0
+    }
+
+    fn note(&self, pending: bool, bytes: usize) {
         self.waits_for_client.store(pending, Ordering::Relaxed);
         if !pending {
             self.taken.fetch_add(1, Ordering::Relaxed);
         }
+        // Only the body's own poll writes it.
+        let left = self.left.load(Ordering::Relaxed).saturating_sub(bytes as u64);
+        self.left.store(left, Ordering::Release);
     }
 }
 
@@ -112,8 +153,13 @@ impl Body for StoreBody {
             Kind::Document(bytes) if bytes.is_empty() => Poll::Ready(None),
             Kind::Document(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Kind::Sealed(body) => Pin::new(body).poll_frame(context),
+            Kind::Framed { body, .. } => body.poll_frame(context),
         };
-        self.progress.note(piece.is_pending());
+        let bytes = match &piece {
+            Poll::Ready(Some(Ok(frame))) => frame.data_ref().map_or(0, Bytes::len),
+            _ => 0,
+        };
+        self.progress.note(piece.is_pending(), bytes);
         piece
     }
 
@@ -125,6 +171,7 @@ impl Body for StoreBody {
         match &self.kind {
             Kind::Document(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Sealed(body) => body.size_hint(),
+            Kind::Framed { len, .. } => SizeHint::with_exact(*len),
         }
     }
 }
@@ -138,7 +185,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_client_is_not_the_stores_silence() {
         let progress = Progress::default();
-        progress.note(true);
+        progress.note(true, 0);
         let waited = tokio::time::timeout(LONG * 10, progress.silence(LONG)).await;
         assert!(waited.is_err(), "there was nothing that the store could have taken");
     }
@@ -149,7 +196,7 @@ mod tests {
         let takes = async {
             for _ in 0..20 {
                 tokio::time::sleep(LONG / 2).await;
-                progress.note(false);
+                progress.note(false, 0);
             }
         };
         tokio::select! {
@@ -161,7 +208,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_store_that_takes_and_says_nothing_is_given_up() {
         let progress = Progress::default();
-        progress.note(false);
+        progress.note(false, 0);
         let begun = tokio::time::Instant::now();
         progress.silence(LONG).await;
         assert!(begun.elapsed() >= LONG && begun.elapsed() <= LONG + LONG / 4);

@@ -1,10 +1,16 @@
 //! The real store: a pooled client that signs what it sends, and takes nothing but sealed bodies and the gate's own documents.
 
 mod body;
+mod dialect;
 mod keyring;
+mod probe;
+mod redirect;
 pub mod sigv4;
 mod store;
+mod trailer;
 
 pub use body::StoreBody;
+pub use dialect::{Addressing, ConditionalWrites, Dialect, Payload, Provider};
 pub use keyring::StoreKeyring;
-pub use store::{Addressing, Call, Caller, Store, StoreError, StoreOptions, collect};
+pub use probe::Heeded;
+pub use store::{Call, Caller, Store, StoreError, StoreOptions, collect};

@@ -3,20 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
-use http_body_util::{BodyExt, Limited};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use tokio::sync::OnceCell;
+
 use crate::telemetry::clock::Clock;
 use crate::upstream::body::StoreBody;
+use crate::upstream::dialect::{Addressing, Dialect, Payload};
+use crate::upstream::probe::Heeded;
+use crate::upstream::redirect::{self, Home, Homes};
 use crate::upstream::sigv4::{Credential, Signer, canonical_path, canonical_query};
+use crate::upstream::trailer::{self, Framed};
 
 /// How long a store may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -24,16 +30,10 @@ const CONNECT: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(120);
 /// The most, in bytes, that hyper reads ahead of an answer; its own bound would be six chunks.
 const BUFFER: usize = 128 * 1024;
+/// So often a store may name another place to ask before it is given up.
+const HOPS: u32 = 3;
 /// Idle connections are kept this long: less than stores keep theirs.
 const IDLE: Duration = Duration::from_secs(20);
-
-/// Where the bucket's name stands in a request to the store.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Addressing {
-    /// In the path: every compatible store takes it.
-    #[default]
-    Path,
-}
 
 /// As whom a store is asked.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +63,8 @@ pub struct StoreOptions {
     pub roots: Option<rustls::RootCertStore>,
     /// The container that belongs to the gate: keyring records. No client reaches it.
     pub system_container: String,
+    /// How it differs from other stores.
+    pub dialect: Dialect,
 }
 
 /// A store, ready to be asked.
@@ -76,6 +78,9 @@ pub struct Store {
     name: String,
     region: String,
     system_container: String,
+    dialect: Dialect,
+    homes: Homes,
+    probed: OnceCell<Heeded>,
 }
 
 /// One request to a store.
@@ -108,6 +113,9 @@ pub enum StoreError {
     /// The request could not be put into words.
     #[error("the request to the store can't be made")]
     Unspeakable,
+    /// It said that all was well before it had the whole body.
+    #[error("the store answered before it had the whole body")]
+    Hasty,
 }
 
 impl Store {
@@ -161,6 +169,9 @@ impl Store {
             name: options.name,
             region: options.region,
             system_container: options.system_container,
+            dialect: options.dialect,
+            homes: Homes::default(),
+            probed: OnceCell::new(),
         }
     }
 
@@ -179,35 +190,153 @@ impl Store {
         &self.system_container
     }
 
-    /// Signs and sends one request, and returns the answer once its head is there.
-    ///
-    /// # Errors
-    /// [`StoreError`]: there was no answer.
-    pub async fn send(&self, call: Call<'_>) -> Result<Response<Incoming>, StoreError> {
-        let progress = call.body.progress();
-        let request = self.signed(call)?;
-        tokio::select! {
-            answer = self.client.request(request) => answer.map_err(|error| {
-                tracing::warn!(store = %self.authority, error = %chain(&error), "no answer from the store");
-                StoreError::Unreachable
-            }),
-            () = progress.silence(SILENCE) => {
-                tracing::warn!(store = %self.authority, "the store has been silent for too long");
-                Err(StoreError::Timeout)
-            }
+    /// How it differs from other stores.
+    pub fn dialect(&self) -> &Dialect {
+        &self.dialect
+    }
+
+    pub(super) fn probed(&self) -> &OnceCell<Heeded> {
+        &self.probed
+    }
+
+    /// What CreateMultipartUpload must say where parts go up with a checksum behind them: which one, and that it is of the whole.
+    pub fn multipart_headers(&self, headers: &mut HeaderMap) {
+        if self.dialect.payload == Payload::Trailer {
+            let algorithm = HeaderValue::from_static(trailer::ALGORITHM.name());
+            headers.insert("x-amz-checksum-algorithm", algorithm);
+            headers.insert("x-amz-checksum-type", HeaderValue::from_static("FULL_OBJECT"));
         }
     }
 
+    /// Signs and sends one request, and returns the answer once its head is there. Where the store names another place for the
+    /// bucket, it is asked there.
+    ///
+    /// # Errors
+    /// [`StoreError`]: there was no answer, or one that can't be true.
+    pub async fn send(&self, call: Call<'_>) -> Result<Response<Incoming>, StoreError> {
+        if call.bucket.is_empty() {
+            return self.once(call, None).await;
+        }
+        if let Some(home) = self.homes.of(call.bucket) {
+            let bucket = call.bucket;
+            let answer = self.once(call, Some(&home)).await?;
+            if redirect::is_elsewhere(answer.status(), self.dialect.regional) {
+                self.homes.forget(bucket);
+            }
+            return Ok(answer);
+        }
+        if call.body.again().is_none() {
+            // A client's bytes go out once: so they must go to the right place at once.
+            let home = match self.dialect.regional {
+                true => self.find(call.bucket, call.caller).await?,
+                false => Arc::default(),
+            };
+            let bucket = call.bucket;
+            let answer = self.once(call, Some(&home)).await?;
+            self.settle(bucket, &answer, home);
+            return Ok(answer);
+        }
+        self.follow(call).await
+    }
+
+    /// Asks for a bucket that has not answered yet, wherever it may lie.
+    async fn follow(&self, call: Call<'_>) -> Result<Response<Incoming>, StoreError> {
+        let mut home: Arc<Home> = Arc::default();
+        let (mut hops, mut asked) = (0, false);
+        let mut body = call.body.again();
+        loop {
+            let answer = self.once(call.with(body.take()), Some(&home)).await?;
+            if !redirect::is_elsewhere(answer.status(), self.dialect.regional) || hops == HOPS {
+                self.settle(call.bucket, &answer, home);
+                return Ok(answer);
+            }
+            hops += 1;
+            let mut named = self.named(call.bucket, &answer);
+            if named.is_none() && self.dialect.regional && !asked {
+                // The answer's head does not say where, but that to a HEAD of the bucket does.
+                asked = true;
+                let head = self.once(Call::head(call.bucket, call.caller), Some(&home)).await;
+                named = head.ok().and_then(|answer| self.named(call.bucket, &answer));
+            }
+            match named {
+                Some(named) if named != *home => home = Arc::new(named),
+                _ => {
+                    self.settle(call.bucket, &answer, home);
+                    return Ok(answer);
+                }
+            }
+            body = call.body.again();
+        }
+    }
+
+    /// Where a bucket lies, by a HEAD of it. Whatever else its answer says is for the request itself to hear.
+    async fn find(&self, bucket: &str, caller: &Caller) -> Result<Arc<Home>, StoreError> {
+        let mut home: Arc<Home> = Arc::default();
+        for _ in 0..HOPS {
+            let answer = self.once(Call::head(bucket, caller), Some(&home)).await?;
+            match self.named(bucket, &answer) {
+                Some(named) if named != *home => home = Arc::new(named),
+                _ => break,
+            }
+        }
+        Ok(home)
+    }
+
+    fn named(&self, bucket: &str, answer: &Response<Incoming>) -> Option<Home> {
+        redirect::home(answer.status(), answer.headers(), bucket, &self.authority, &self.region)
+    }
+
+    /// The bucket has answered here: it will be asked here.
+    fn settle(&self, bucket: &str, answer: &Response<Incoming>, home: Arc<Home>) {
+        let status = answer.status();
+        // A bucket that is not there yet may be made elsewhere.
+        if status == StatusCode::NOT_FOUND || redirect::is_elsewhere(status, self.dialect.regional) {
+            return;
+        }
+        if *home != Home::default() {
+            tracing::info!(store = %self.authority, bucket, ?home, "the store named another place for the bucket");
+        }
+        self.homes.learn(bucket, home);
+    }
+
+    async fn once(&self, mut call: Call<'_>, home: Option<&Home>) -> Result<Response<Incoming>, StoreError> {
+        if self.dialect.payload == Payload::Trailer {
+            let (body, len) = call.body.with_trailer();
+            call.body = body;
+            if let Some(len) = len {
+                Framed::announce(len, &mut call.headers);
+            }
+        }
+        let progress = call.body.progress();
+        let request = self.signed(call, home)?;
+        let answer = tokio::select! {
+            answer = self.client.request(request) => answer.map_err(|error| {
+                tracing::warn!(store = %self.authority, error = %chain(&error), "no answer from the store");
+                StoreError::Unreachable
+            })?,
+            () = progress.silence(SILENCE) => {
+                tracing::warn!(store = %self.authority, "the store has been silent for too long");
+                return Err(StoreError::Timeout);
+            }
+        };
+        if answer.status().is_success() && !progress.handed_over() {
+            tracing::warn!(store = %self.authority, "the store answered before it had the whole body");
+            return Err(StoreError::Hasty);
+        }
+        Ok(answer)
+    }
+
     /// The request as it goes out, with the signature of whoever asks.
-    fn signed(&self, call: Call<'_>) -> Result<Request<StoreBody>, StoreError> {
+    fn signed(&self, call: Call<'_>, home: Option<&Home>) -> Result<Request<StoreBody>, StoreError> {
         let mut request = Request::new(call.body);
         *request.method_mut() = call.method;
         *request.headers_mut() = call.headers;
-        *request.uri_mut() = self
-            .target(call.bucket, call.key, call.query)
+        let (uri, host) = self
+            .target(call.bucket, call.key, call.query, home)
             .map_err(|_| StoreError::Unspeakable)?;
+        *request.uri_mut() = uri;
         let (mut parts, body) = request.into_parts();
-        parts.headers.insert(HOST, self.host.clone());
+        parts.headers.insert(HOST, host);
         let len = http_body::Body::size_hint(&body).exact().unwrap_or(0);
         if len > 0 || parts.method == Method::PUT || parts.method == Method::POST {
             parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
@@ -219,44 +348,104 @@ impl Store {
             Caller::Nobody => None,
         };
         if let Some(signer) = signer {
+            let region = home.and_then(|home| home.region.as_deref()).unwrap_or(&self.region);
             signer
-                .sign(&mut parts, body.payload_hash(), now)
+                .sign_for(region, &mut parts, body.payload_hash(), now)
                 .map_err(|_| StoreError::Unspeakable)?;
         }
         Ok(Request::from_parts(parts, body))
     }
 
-    /// One spelling of path and query, so that what is signed is what the store reads.
-    fn target(&self, bucket: &str, key: &str, query: &str) -> Result<Uri, http::Error> {
-        let mut target = canonical_path(&["/", bucket].concat());
-        if !key.is_empty() {
+    /// One spelling of path and query, so that what is signed is what the store reads; and the host that is asked.
+    fn target(
+        &self,
+        bucket: &str,
+        key: &str,
+        query: &str,
+        home: Option<&Home>,
+    ) -> Result<(Uri, HeaderValue), http::Error> {
+        let elsewhere = home.and_then(|home| home.authority.as_ref());
+        let mut authority = elsewhere.unwrap_or(&self.authority).clone();
+        let mut host = match elsewhere {
+            None => self.host.clone(),
+            Some(authority) => HeaderValue::from_str(authority.as_str())?,
+        };
+        let in_host = self.dialect.addressing == Addressing::Virtual
+            && !bucket.is_empty()
+            && !(self.scheme == Scheme::HTTPS && bucket.contains('.'));
+        let mut target = String::new();
+        if in_host {
+            let text = [bucket, ".", authority.as_str()].concat();
+            host = HeaderValue::from_str(&text)?;
+            authority = Authority::try_from(text)?;
+        } else {
+            target.push_str(&canonical_path(&["/", bucket].concat()));
+        }
+        if !key.is_empty() || in_host {
             target.push('/');
+        }
+        if !key.is_empty() {
             target.push_str(&canonical_path(key));
         }
         if !query.is_empty() {
             target.push('?');
             target.push_str(&canonical_query(query));
         }
-        Uri::builder()
+        let uri = Uri::builder()
             .scheme(self.scheme.clone())
-            .authority(self.authority.clone())
+            .authority(authority)
             .path_and_query(PathAndQuery::try_from(target)?)
-            .build()
+            .build()?;
+        Ok((uri, host))
     }
 }
 
-/// The whole body of an answer, of `most` bytes at the most.
+impl<'a> Call<'a> {
+    /// The same question with another body.
+    fn with(&self, body: Option<StoreBody>) -> Self {
+        Self {
+            method: self.method.clone(),
+            headers: self.headers.clone(),
+            body: body.unwrap_or_else(StoreBody::empty),
+            ..*self
+        }
+    }
+
+    /// A HEAD of a bucket.
+    fn head(bucket: &'a str, caller: &'a Caller) -> Self {
+        Self {
+            method: Method::HEAD,
+            bucket,
+            key: "",
+            query: "",
+            caller,
+            headers: HeaderMap::new(),
+            body: StoreBody::empty(),
+        }
+    }
+}
+
+/// The whole body of an answer, of `most` bytes at the most. It may take long, as S3's own answers do that come behind white
+/// space, but must not fall silent.
 ///
 /// # Errors
-/// It is longer, breaks off, or does not end in time.
-pub async fn collect(body: Incoming, most: usize) -> Result<Bytes, StoreError> {
-    match tokio::time::timeout(SILENCE, Limited::new(body, most).collect()).await {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "the store's answer can't be read");
-            Err(StoreError::Unreachable)
+/// It is longer, breaks off, or falls silent.
+pub async fn collect(mut body: Incoming, most: usize) -> Result<Bytes, StoreError> {
+    let mut whole = BytesMut::new();
+    loop {
+        match tokio::time::timeout(SILENCE, body.frame()).await {
+            Ok(Some(Ok(frame))) => whole.extend_from_slice(frame.data_ref().map_or(&[][..], |data| &**data)),
+            Ok(None) => return Ok(whole.freeze()),
+            Ok(Some(Err(error))) => {
+                tracing::warn!(%error, "the store's answer can't be read");
+                return Err(StoreError::Unreachable);
+            }
+            Err(_) => return Err(StoreError::Timeout),
         }
-        Err(_) => Err(StoreError::Timeout),
+        if whole.len() > most {
+            tracing::warn!(most, "the store's answer is too long");
+            return Err(StoreError::Unreachable);
+        }
     }
 }
 

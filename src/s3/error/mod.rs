@@ -120,7 +120,7 @@ impl From<OpenError> for S3Error {
 impl From<StoreError> for S3Error {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unreachable | StoreError::Timeout | StoreError::Unspeakable => Self::StoreFailed,
+            StoreError::Unreachable | StoreError::Timeout | StoreError::Unspeakable | StoreError::Hasty => Self::StoreFailed,
         }
     }
 }

@@ -21,6 +21,8 @@ pub use key::{Credential, InvalidCredential, Scope, SecretKey, Signature, Signin
 pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// The payload hash of a request whose body is not signed.
 pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
+/// The payload hash of an aws-chunked body with trailers, neither of them signed.
+pub const STREAMING_UNSIGNED_PAYLOAD_TRAILER: &str = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
 
 pub const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
 pub const X_AMZ_CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
@@ -33,6 +35,8 @@ pub enum PayloadHash {
     Sha256([u8; 32]),
     /// The body is not covered: over TLS, or where every chunk carries its own tag anyway.
     Unsigned,
+    /// As before, in frames, with a checksum behind it.
+    UnsignedTrailer,
 }
 
 impl PayloadHash {
@@ -69,11 +73,26 @@ impl Signer {
     /// # Errors
     /// A host, region or token that can't stand in a header.
     pub fn sign(&self, parts: &mut Parts, payload: PayloadHash, now: SystemTime) -> Result<(), http::Error> {
+        self.sign_for(&self.region, parts, payload, now)
+    }
+
+    /// The same for another region than this signer's own.
+    ///
+    /// # Errors
+    /// As [`Signer::sign`].
+    pub fn sign_for(
+        &self,
+        region: &str,
+        parts: &mut Parts,
+        payload: PayloadHash,
+        now: SystemTime,
+    ) -> Result<(), http::Error> {
         let timestamp = Timestamp::at(now);
         let mut hash_text = [0; 64];
         let payload = match &payload {
             PayloadHash::Sha256(hash) => key::hex_into(hash, &mut hash_text),
             PayloadHash::Unsigned => UNSIGNED_PAYLOAD,
+            PayloadHash::UnsignedTrailer => STREAMING_UNSIGNED_PAYLOAD_TRAILER,
         };
         self.set_headers(parts, &timestamp, payload)?;
 
@@ -86,11 +105,11 @@ impl Signer {
         names.sort_unstable();
         let names = names.join(";");
 
-        let scope = [timestamp.date(), "/", &self.region, "/", &self.service, "/aws4_request"].concat();
+        let scope = [timestamp.date(), "/", region, "/", &self.service, "/aws4_request"].concat();
         let signing_key = self.credential.signing_key(&Scope {
             text: &scope,
             date: timestamp.date(),
-            region: &self.region,
+            region,
             service: &self.service,
         });
         let request = CanonicalRequest {

@@ -275,6 +275,7 @@ impl World {
             credential: Arc::new(credential),
             roots: None,
             system_container: SYSTEM_CONTAINER.to_owned(),
+            dialect: portcullis::upstream::Dialect::default(),
         };
         Arc::new(Store::new(options, self.clock.clone()).unwrap())
     }
