@@ -15,15 +15,30 @@ use crate::seal::Core;
 const RESERVED: &str = "x-amz-meta-portcullis-";
 /// The core, as metadata: what a warm reader needs to open a range with one request.
 const CORE: HeaderName = HeaderName::from_static("x-amz-meta-portcullis-core");
+/// The plaintext's checksums, sealed: what a client that asks for them is told.
+const CHECKSUMS: HeaderName = HeaderName::from_static("x-amz-meta-portcullis-checksums");
 const META: &str = "x-amz-meta-";
 const ENCRYPTION: HeaderName = HeaderName::from_static("x-amz-server-side-encryption");
+const ENCRYPTION_KEY: HeaderName = HeaderName::from_static("x-amz-server-side-encryption-aws-kms-key-id");
+/// A key of the client's own, by which the store would seal once more (SSE-C).
+static CLIENT_KEY: [HeaderName; 3] = [
+    HeaderName::from_static("x-amz-server-side-encryption-customer-algorithm"),
+    HeaderName::from_static("x-amz-server-side-encryption-customer-key"),
+    HeaderName::from_static("x-amz-server-side-encryption-customer-key-md5"),
+];
+/// How long the store keeps the object from being changed or deleted (Object Lock).
+static LOCKING: [HeaderName; 3] = [
+    HeaderName::from_static("x-amz-object-lock-mode"),
+    HeaderName::from_static("x-amz-object-lock-retain-until-date"),
+    HeaderName::from_static("x-amz-object-lock-legal-hold"),
+];
 
 /// S3's limit for user metadata is 2,048 bytes, names (without `x-amz-meta-`) and values together; this is what the gate's own
 /// leaves of it: the core, with room for sealed checksums and an alias.
 pub const LARGEST_METADATA: usize = 2048 - 430;
 
 /// What a writer says about an object, and the store keeps.
-static DESCRIBING: [HeaderName; 13] = [
+static DESCRIBING: [HeaderName; 14] = [
     CONTENT_TYPE,
     CACHE_CONTROL,
     CONTENT_DISPOSITION,
@@ -34,6 +49,7 @@ static DESCRIBING: [HeaderName; 13] = [
     HeaderName::from_static("x-amz-grant-read"),
     HeaderName::from_static("x-amz-grant-read-acp"),
     HeaderName::from_static("x-amz-grant-write-acp"),
+    HeaderName::from_static("x-amz-server-side-encryption-bucket-key-enabled"),
     HeaderName::from_static("x-amz-storage-class"),
     HeaderName::from_static("x-amz-tagging"),
     HeaderName::from_static("x-amz-website-redirect-location"),
@@ -126,39 +142,110 @@ pub fn deleting(client: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// The headers with which an object goes to the store: what the client says of it, its metadata, and the core.
+/// The headers with which a whole object goes to the store: what the client says of it, its metadata, and the core.
 ///
 /// # Errors
-/// Metadata under a reserved name, or more of it than fits.
+/// As [`described`].
 pub fn to_store(client: &HeaderMap, core: &Core) -> Result<HeaderMap, S3Error> {
+    let mut headers = described(client)?;
+    if let Ok(text) = HeaderValue::try_from(core.to_text()) {
+        headers.insert(CORE, text);
+    }
+    Ok(headers)
+}
+
+/// What the client says of an object that it writes, with its metadata, for the store to keep.
+///
+/// # Errors
+/// Metadata under a reserved name, or more of it than fits; encryption at the store that the gate can't have.
+pub fn described(client: &HeaderMap) -> Result<HeaderMap, S3Error> {
     let mut headers = HeaderMap::with_capacity(12);
-    for name in &DESCRIBING {
+    for name in DESCRIBING.iter().chain(&LOCKING) {
         copy(client, &mut headers, name);
     }
     encodings(client, &mut headers);
+    metadata(client, &mut headers)?;
+    encryption(client, &mut headers)?;
+    Ok(headers)
+}
+
+/// User metadata. Several of one name are one, joined by commas, as S3 does it.
+fn metadata(client: &HeaderMap, to: &mut HeaderMap) -> Result<(), S3Error> {
     let mut size = 0;
-    for (name, value) in client.iter().filter(|(name, _)| name.as_str().starts_with(META)) {
+    for name in client.keys().filter(|name| name.as_str().starts_with(META)) {
         if name.as_str().starts_with(RESERVED) {
             return Err(S3Error::ReservedMetadata {
                 name: name.as_str().to_owned(),
             });
         }
-        size += name.as_str().len() - META.len() + value.len();
-        headers.append(name.clone(), value.clone());
+        let mut values = client.get_all(name).iter();
+        let mut joined = values.next().cloned().unwrap_or_else(|| HeaderValue::from_static(""));
+        for value in values {
+            // Two header values make one: nothing in them can't stand in one.
+            let both = [joined.as_bytes(), b",", value.as_bytes()].concat();
+            joined = HeaderValue::from_bytes(&both).unwrap_or(joined);
+        }
+        size += name.as_str().len() - META.len() + joined.len();
+        to.insert(name.clone(), joined);
     }
-    if size > LARGEST_METADATA {
-        return Err(S3Error::MetadataTooLarge {
+    match size > LARGEST_METADATA {
+        true => Err(S3Error::MetadataTooLarge {
             largest: LARGEST_METADATA,
-        });
+        }),
+        false => Ok(()),
     }
-    // A client that asks for a key of KMS has one: the tenant's, which the gate names in its answers. The store knows no such key.
-    if let Some(own) = client.get(ENCRYPTION).filter(|value| *value == "AES256") {
-        headers.insert(ENCRYPTION, own.clone());
+}
+
+/// What the store is asked to do on top of the seal. A client that asks for a key of KMS has one: the tenant's, which the gate
+/// names in its answers; the store knows no such key.
+fn encryption(client: &HeaderMap, to: &mut HeaderMap) -> Result<(), S3Error> {
+    no_client_key(client)?;
+    let asked = client.get(ENCRYPTION);
+    match asked.map(HeaderValue::as_bytes) {
+        Some(b"AES256") => {
+            to.insert(ENCRYPTION, HeaderValue::from_static("AES256"));
+        }
+        None | Some(b"aws:kms") => {}
+        Some(b"aws:kms:dsse") => {
+            let what = "aws:kms:dsse, for objects are sealed once, under the key of this bucket's tenant".to_owned();
+            return Err(S3Error::NotImplemented { what });
+        }
+        Some(_) => {
+            let message = "The encryption method specified is not supported";
+            return Err(S3Error::InvalidArgument { message });
+        }
     }
-    if let Ok(text) = HeaderValue::try_from(core.to_text()) {
-        headers.insert(CORE, text);
+    if client.contains_key(ENCRYPTION_KEY) && asked.is_none_or(|asked| asked != "aws:kms") {
+        let message =
+            "x-amz-server-side-encryption-aws-kms-key-id may only stand with x-amz-server-side-encryption: aws:kms.";
+        return Err(S3Error::InvalidArgument { message });
     }
-    Ok(headers)
+    Ok(())
+}
+
+/// Refuses SSE-C: the client's key would seal sealed bytes once more, and the store would see the key.
+///
+/// # Errors
+/// The client sends a key of its own.
+pub fn no_client_key(client: &HeaderMap) -> Result<(), S3Error> {
+    match CLIENT_KEY.iter().find(|name| client.contains_key(*name)) {
+        Some(name) => Err(S3Error::NotImplemented {
+            what: format!("the header {name}, for objects are sealed under the key of this bucket's tenant"),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Whether a client's headers, or those on their way to the store, ask for Object Lock.
+pub fn is_locking(headers: &HeaderMap) -> bool {
+    LOCKING.iter().any(|name| headers.contains_key(name))
+}
+
+/// Adds the sealed checksums.
+pub fn keep_checksums(sealed: &str, to: &mut HeaderMap) {
+    if let Ok(sealed) = HeaderValue::try_from(sealed) {
+        to.insert(CHECKSUMS, sealed);
+    }
 }
 
 /// What goes along with every request to the store.
@@ -247,6 +334,75 @@ mod tests {
         let mut store = HeaderMap::new();
         encodings(&client, &mut store);
         assert_eq!(store.get_all(CONTENT_ENCODING).iter().collect::<Vec<_>>(), ["gzip"]);
+    }
+
+    fn map(pairs: &[(&'static str, &[u8])]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_bytes(value).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn metadata_is_counted_as_it_is_kept() {
+        let name = "x-amz-meta-n";
+        let long = vec![b'v'; LARGEST_METADATA - 1];
+        assert!(described(&map(&[(name, &long)])).is_ok());
+        let longer = [&long[..], b"v"].concat();
+        let refused = described(&map(&[(name, &longer)]));
+        assert!(matches!(refused, Err(S3Error::MetadataTooLarge { largest: 1618 })));
+        // The comma between two counts too.
+        let (half, rest) = long.split_at(800);
+        assert!(described(&map(&[(name, half), (name, &rest[1..])])).is_ok());
+        let refused = described(&map(&[(name, half), (name, rest)]));
+        assert!(matches!(refused, Err(S3Error::MetadataTooLarge { .. })));
+    }
+
+    #[test]
+    fn metadata_of_one_name_is_joined_and_its_bytes_stay() {
+        let kept = described(&map(&[
+            ("x-amz-meta-a", b"1"),
+            ("x-amz-meta-a", "\u{fc}".as_bytes()),
+            ("x-amz-meta-b", b"=?UTF-8?B?w7w=?="),
+            ("x-amz-meta-c", b""),
+        ]));
+        let kept = kept.unwrap();
+        assert_eq!(kept["x-amz-meta-a"].as_bytes(), "1,\u{fc}".as_bytes());
+        assert_eq!(kept["x-amz-meta-b"], "=?UTF-8?B?w7w=?=");
+        assert_eq!(kept["x-amz-meta-c"], "");
+        let refused = described(&map(&[("x-amz-meta-portcullis-core", b"x")]));
+        assert!(matches!(refused, Err(S3Error::ReservedMetadata { .. })));
+    }
+
+    #[test]
+    fn encryption_at_the_store_is_passed_answered_as_ours_or_refused() {
+        let sse = "x-amz-server-side-encryption";
+        let key = "x-amz-server-side-encryption-aws-kms-key-id";
+        assert_eq!(described(&map(&[(sse, b"AES256")])).unwrap()[sse], "AES256");
+        let context = "x-amz-server-side-encryption-context";
+        let kms = described(&map(&[(sse, b"aws:kms"), (key, b"arn:x"), (context, b"e30=")])).unwrap();
+        assert!(kms.is_empty(), "{kms:?}");
+        for wrong in [&[(sse, &b"AES128"[..])][..], &[(key, b"arn:x")], &[(sse, b"AES256"), (key, b"arn:x")]] {
+            assert!(matches!(described(&map(wrong)), Err(S3Error::InvalidArgument { .. })));
+        }
+        let customer = "x-amz-server-side-encryption-customer-key";
+        for foreign in [(sse, &b"aws:kms:dsse"[..]), (customer, b"c2VjcmV0")] {
+            let error = described(&map(&[foreign])).unwrap_err();
+            assert!(matches!(error, S3Error::NotImplemented { .. }));
+            assert!(!error.to_string().contains("c2VjcmV0"));
+        }
+    }
+
+    #[test]
+    fn what_locks_an_object_goes_along() {
+        let client = map(&[
+            ("x-amz-object-lock-mode", b"COMPLIANCE"),
+            ("x-amz-object-lock-retain-until-date", b"2030-01-01T00:00:00Z"),
+            ("expires", b"never"),
+        ]);
+        assert_eq!(described(&client).unwrap(), client);
+        assert!(is_locking(&client) && !is_locking(&map(&[("expires", b"never")])));
     }
 
     #[test]

@@ -73,6 +73,12 @@ pub enum S3Error {
         /// In bytes.
         largest: usize,
     },
+    /// An argument that is none of those that S3 knows.
+    #[error("{message}")]
+    InvalidArgument {
+        /// S3's words for it.
+        message: &'static str,
+    },
     /// Metadata under a name that belongs to the gate.
     #[error("the metadata name {name} is reserved")]
     ReservedMetadata {
@@ -245,6 +251,7 @@ impl S3Error {
                 "MetadataTooLarge",
                 format!("Your metadata headers exceed the maximum allowed metadata size of {largest} bytes."),
             ),
+            Self::InvalidArgument { message } => words(BAD, "InvalidArgument", *message),
             Self::ReservedMetadata { name } => {
                 words(BAD, "InvalidArgument", format!("The metadata name {name} is reserved."))
             }
