@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::body::aws_chunked::FramingError;
 use crate::body::checksum::ChecksumError;
-use crate::keys::{Refusal, UseError};
+use crate::keys::{NotOurs, Refusal, UseError};
 use crate::seal::{Malformed, SealError, Tampered};
 
 /// Why a body stopped before its end.
@@ -39,6 +39,9 @@ pub enum Fault {
     /// What the store returned is not what was sealed.
     #[error(transparent)]
     Tampered(#[from] Tampered),
+    /// A segment's envelope was not made by this fleet for this tenant.
+    #[error(transparent)]
+    NotOurs(NotOurs),
     /// What the store returned is no sealed object's header.
     #[error("not a sealed object: {0}")]
     Unsealed(#[from] Malformed),

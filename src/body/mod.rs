@@ -5,10 +5,16 @@ pub mod aws_chunked;
 pub mod checksum;
 mod fault;
 mod open;
+mod plaintext;
 mod seal;
+mod segments;
+mod stored;
 mod upload;
 
 pub use fault::{Fault, FaultSlot};
-pub use open::{Opening, Stored};
-pub use seal::{Pieces, Plaintext, SealedBody};
+pub use open::Opening;
+pub use plaintext::Plaintext;
+pub use seal::{Pieces, SealedBody};
+pub use segments::Segments;
+pub use stored::Stored;
 pub use upload::{Held, Upload};

@@ -1,105 +1,87 @@
 //! Towards the client: sealed chunks opened one by one, each only while the lease is live, none released before it is
 //! authenticated. The last chunk of a whole read waits until padding and end were seen to be right.
 
-use std::time::Duration;
-
-use bytes::{Buf, Bytes, BytesMut};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use tokio::time::timeout;
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
 use tokio_util::sync::CancellationToken;
 
 use crate::body::fault::Fault;
+use crate::body::plaintext::Plaintext;
+use crate::body::segments::Segments;
+use crate::body::stored::Stored;
 use crate::keys::Leased;
-use crate::seal::{ChunkIndex, ChunkSpan, HEADER_LEN, Header, Opener, Padding, Tampered};
+use crate::seal::{ChunkIndex, ChunkSpan, Opener, Padding, Tampered};
 
-/// A store that sends nothing for this long, while it is being read from, sends nothing more.
-const SILENCE: Duration = Duration::from_secs(120);
+/// A sealed object, or a range of one, on its way out as plaintext.
+pub struct Opening(Form);
 
-/// Bytes as the store sends them.
-pub struct Stored {
-    incoming: Incoming,
-    pending: Bytes,
+enum Form {
+    Span(Box<Span>),
+    Segments(Box<Segments>),
 }
 
-impl Stored {
-    /// The body of a store's answer.
-    pub fn new(incoming: Incoming) -> Self {
-        Self {
-            incoming,
-            pending: Bytes::new(),
-        }
+impl Opening {
+    /// Opens `span` of an object of one segment, whose first chunk is the next thing that `stored` gives. With `padding`, the
+    /// last chunk waits until exactly that follows, and then the end.
+    pub fn new(stored: Stored, opener: Leased<Opener>, span: ChunkSpan, padding: Option<Padding>) -> Self {
+        let next = span.first;
+        Self(Form::Span(Box::new(Span {
+            stored,
+            opener,
+            span,
+            next,
+            padding,
+        })))
     }
 
-    /// The header at the front of an object.
+    /// The next bytes of plaintext; `None` after the last. An empty object gives one empty piece.
     ///
     /// # Errors
-    /// The store broke off, or these are no sealed object's bytes.
-    pub async fn header(&mut self) -> Result<Header, Fault> {
-        let bytes = self.exactly(HEADER_LEN).await?;
-        Ok(Header::parse(&bytes)?)
-    }
-
-    /// The next `len` bytes, contiguous.
-    async fn exactly(&mut self, len: usize) -> Result<Bytes, Fault> {
-        if self.pending.is_empty() {
-            self.receive().await?;
-        }
-        if self.pending.len() >= len {
-            return Ok(self.pending.split_to(len));
-        }
-        let mut whole = BytesMut::with_capacity(len);
-        loop {
-            let taken = self.pending.split_to(self.pending.len().min(len - whole.len()));
-            whole.extend_from_slice(&taken);
-            if whole.len() == len {
-                return Ok(whole.freeze());
-            }
-            if !self.receive().await? {
-                return Err(Fault::StoreGone);
-            }
+    /// A lease ended, the store broke off, or what it sent is not what was sealed.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
+        match &mut self.0 {
+            Form::Span(span) => span.next().await,
+            Form::Segments(segments) => segments.next().await,
         }
     }
 
-    /// Reads on; false at the end.
-    async fn receive(&mut self) -> Result<bool, Fault> {
-        while self.pending.is_empty() {
-            match timeout(SILENCE, self.incoming.frame()).await {
-                Ok(Some(Ok(frame))) => {
-                    if let Ok(data) = frame.into_data() {
-                        self.pending = data;
-                    }
-                }
-                Ok(Some(Err(_))) | Err(_) => return Err(Fault::StoreGone),
-                Ok(None) => return Ok(false),
-            }
+    /// Fires when a lease that this stands under ends.
+    pub fn over(&self) -> CancellationToken {
+        match &self.0 {
+            Form::Span(span) => span.opener.lease().over(),
+            Form::Segments(segments) => segments.over(),
         }
-        Ok(true)
     }
 
-    /// Zeros, exactly this many, and then the end.
-    async fn padding(&mut self, padding: Padding) -> Result<(), Fault> {
-        let mut missing = padding.0;
-        while missing > 0 {
-            if !self.receive().await? {
-                return Err(Fault::StoreGone);
-            }
-            let len = usize::try_from(missing).unwrap_or(usize::MAX).min(self.pending.len());
-            let piece = self.pending.split_to(len);
-            if piece.iter().any(|byte| *byte != 0) {
-                return Err(Tampered::Padding.into());
-            }
-            missing -= len as u64;
+    /// Whether nothing more comes.
+    pub fn is_done(&self) -> bool {
+        match &self.0 {
+            Form::Span(span) => span.next > span.span.last,
+            Form::Segments(segments) => segments.is_done(),
         }
-        if self.pending.has_remaining() || self.receive().await? {
-            return Err(Tampered::Unexpected.into());
-        }
-        Ok(())
     }
 }
 
-/// The chunks of a span, opened in order.
-pub struct Opening {
+impl From<Segments> for Opening {
+    fn from(segments: Segments) -> Self {
+        Self(Form::Segments(Box::new(segments)))
+    }
+}
+
+#[async_trait]
+impl Plaintext for Opening {
+    async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
+        loop {
+            match Self::next(self).await? {
+                Some(bytes) if bytes.is_empty() => {}
+                next => return Ok(next),
+            }
+        }
+    }
+}
+
+/// The chunks of a span of one segment, opened in order.
+struct Span {
     stored: Stored,
     opener: Leased<Opener>,
     span: ChunkSpan,
@@ -108,24 +90,8 @@ pub struct Opening {
     padding: Option<Padding>,
 }
 
-impl Opening {
-    /// Opens `span`, whose first chunk is the next thing that `stored` gives.
-    pub fn new(stored: Stored, opener: Leased<Opener>, span: ChunkSpan, padding: Option<Padding>) -> Self {
-        let next = span.first;
-        Self {
-            stored,
-            opener,
-            span,
-            next,
-            padding,
-        }
-    }
-
-    /// The next bytes of plaintext; `None` after the last. An empty object gives one empty piece.
-    ///
-    /// # Errors
-    /// The lease ended, the store broke off, or the chunk is not what was sealed.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
+impl Span {
+    async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
         let index = self.next;
         if index > self.span.last {
             return Ok(None);
@@ -158,15 +124,5 @@ impl Opening {
         }
         self.next = ChunkIndex(index.0 + 1);
         Ok(Some(plain.freeze().slice(wanted)))
-    }
-
-    /// Fires when the lease that this stands under ends.
-    pub fn over(&self) -> CancellationToken {
-        self.opener.lease().over()
-    }
-
-    /// Whether nothing more comes.
-    pub fn is_done(&self) -> bool {
-        self.next > self.span.last
     }
 }

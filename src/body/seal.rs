@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::body::checksum::{Algorithm, Checksum};
 use crate::body::fault::{Fault, FaultSlot};
-use crate::body::upload::{Held, Upload};
+use crate::body::plaintext::Plaintext;
 use crate::keys::Leased;
 use crate::seal::{Header, SealedLen, Sealer, TAG_LEN};
 
@@ -48,16 +48,8 @@ struct Rest {
     ahead: Bytes,
 }
 
-/// Where plaintext comes from.
-pub enum Plaintext {
-    /// The client, as it sends.
-    Upload(Box<Upload>),
-    /// Memory: it came whole, and is believed.
-    Held(Held),
-}
-
 struct Sealing {
-    plaintext: Option<Plaintext>,
+    plaintext: Option<Box<dyn Plaintext>>,
     sealer: Leased<Sealer>,
     over: CancellationToken,
     /// Plaintext that did not fit the chunk before.
@@ -70,11 +62,11 @@ struct Sealing {
 
 impl SealedBody {
     /// Seals `plaintext` under `sealer`, which promised the length that makes `len` stored bytes.
-    pub fn new(header: &Header, sealer: Leased<Sealer>, plaintext: impl Into<Plaintext>, len: SealedLen) -> Self {
+    pub fn new(header: &Header, sealer: Leased<Sealer>, plaintext: impl Plaintext + 'static, len: SealedLen) -> Self {
         let checksum = Arc::new(OnceLock::new());
         let over = sealer.lease().over();
         let sealing = Sealing {
-            plaintext: Some(plaintext.into()),
+            plaintext: Some(Box::new(plaintext)),
             sealer,
             over: over.clone(),
             rest: Bytes::new(),
@@ -170,34 +162,6 @@ impl Pieces {
             slot: self.slot.clone(),
             checksum: Arc::clone(&self.checksum),
             over: self.over.clone(),
-        }
-    }
-}
-
-impl From<Upload> for Plaintext {
-    fn from(upload: Upload) -> Self {
-        Self::Upload(Box::new(upload))
-    }
-}
-
-impl From<Held> for Plaintext {
-    fn from(held: Held) -> Self {
-        Self::Held(held)
-    }
-}
-
-impl Plaintext {
-    async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
-        match self {
-            Self::Upload(upload) => upload.next().await,
-            Self::Held(held) => Ok(held.next()),
-        }
-    }
-
-    fn finish(self) -> Result<Option<Checksum>, Fault> {
-        match self {
-            Self::Upload(upload) => upload.finish(),
-            Self::Held(held) => Ok(Some(held.checksum())),
         }
     }
 }

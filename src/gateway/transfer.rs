@@ -75,14 +75,14 @@ impl Running {
     fn broke(&self, fault: Fault) -> std::io::Error {
         let _request = self.request.enter();
         match &fault {
-            Fault::Tampered(what) => {
+            Fault::Tampered(_) | Fault::NotOurs(_) => {
                 metrics::tampered();
                 let (tenant, container) = (&*self.container.tenant, self.container.name.as_str());
                 audit::record(&Event::Tampered {
                     tenant,
                     container,
                     name: &self.name,
-                    what,
+                    what: &fault,
                 });
             }
             fault => tracing::info!(operation = self.operation, %fault, "a download broke off"),

@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::keys::refusal::{Refusal, Revoked, Unavailable};
 use crate::seal::{
-    Core, Dek, DekId, Envelope, Header, KeyVersion, Opener, Place, PlainLen, SealError, Sealer, Tampered,
+    Alias, Core, Dek, DekId, Envelope, Footer, Header, KeyVersion, MultipartRead, Opener, Place, PlainLen, SealError,
+    SealedLen, Sealer, Tampered,
 };
 use crate::telemetry::clock::{Clock, Moment};
 
@@ -252,6 +253,56 @@ impl Lease {
             lease: self,
             inner: opener,
         })
+    }
+
+    /// Opens the footer of a multipart object: see [`crate::seal::open_footer`], which this is under the lease. Its keys are those
+    /// of the object's aliases and sealed metadata.
+    ///
+    /// # Errors
+    /// The lease has ended, or this is no footer of an object of `stored` bytes at `place`.
+    pub fn open_footer(
+        self,
+        place: &Place<'_>,
+        alias: Option<&Alias>,
+        header: &Header,
+        sealed: &[u8],
+        stored: SealedLen,
+    ) -> Result<(Footer, Leased<Opener>), UseError> {
+        let opened =
+            self.with_dek(|tenant, dek| crate::seal::open_footer(dek, tenant, place, alias, header, sealed, stored))?;
+        let (footer, inner) = opened.map_err(UseError::Tampered)?;
+        Ok((footer, Leased { lease: self, inner }))
+    }
+
+    /// Has `read` enter the segment that it wants next, whose header this is: from here to the segment's end its chunks are
+    /// opened under this lease.
+    ///
+    /// # Errors
+    /// The lease has ended, or this is not the segment that the object's table names there.
+    pub fn enter(self, mut read: MultipartRead, header: &Header) -> Result<Leased<MultipartRead>, UseError> {
+        self.with_dek(|tenant, dek| read.enter(dek, tenant, header))?
+            .map_err(UseError::Tampered)?;
+        Ok(Leased {
+            lease: self,
+            inner: read,
+        })
+    }
+
+    /// The same permission held once more: for a stream that goes on to another lease while what it opened under this one is
+    /// still on its way.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        self.grant.holders.fetch_add(1, Ordering::AcqRel);
+        Self {
+            grant: Arc::clone(&self.grant),
+            dek: self.dek,
+            envelope: Arc::clone(&self.envelope),
+        }
+    }
+
+    /// Whether both are of one stretch of permission, and so end together.
+    pub fn ends_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.grant, &other.grant)
     }
 
     /// The grant without the use that a lease is, for tests that look at what is left of it.

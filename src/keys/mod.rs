@@ -67,6 +67,10 @@ pub struct Keys {
     tenants: HashMap<Arc<str>, Arc<TenantKeys>>,
 }
 
+/// Leases on one tenant's DEKs, for an object whose segments each name their own, and are come to long after the request began.
+#[derive(Clone)]
+pub struct TenantLeases(Option<Arc<TenantKeys>>);
+
 /// Why an object's DEK can't be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
@@ -170,14 +174,29 @@ impl Keys {
     /// # Errors
     /// [`OpenError`]: refused, or the envelope is not ours.
     pub async fn to_open(&self, tenant: &str, dek: DekId, envelope: &Envelope) -> Result<Lease, OpenError> {
-        match self.tenants.get(tenant) {
-            Some(keys) => keys.to_open(dek, envelope).await,
-            None => Err(OpenError::Refused(Unavailable::UnknownTenant.into())),
-        }
+        self.of(tenant).to_open(dek, envelope).await
+    }
+
+    /// The leases of one tenant, to be asked for later.
+    pub fn of(&self, tenant: &str) -> TenantLeases {
+        TenantLeases(self.tenants.get(tenant).map(Arc::clone))
     }
 
     /// A lease on a DEK that is in memory under a live lease; nobody is asked.
     pub fn warm(&self, tenant: &str, dek: DekId) -> Option<Lease> {
         self.tenants.get(tenant)?.warm(dek)
+    }
+}
+
+impl TenantLeases {
+    /// A lease on the DEK that a segment names.
+    ///
+    /// # Errors
+    /// [`OpenError`]: refused, or the envelope is not ours.
+    pub async fn to_open(&self, dek: DekId, envelope: &Envelope) -> Result<Lease, OpenError> {
+        match &self.0 {
+            Some(keys) => keys.to_open(dek, envelope).await,
+            None => Err(OpenError::Refused(Unavailable::UnknownTenant.into())),
+        }
     }
 }

@@ -136,6 +136,7 @@ impl From<Fault> for S3Error {
         match fault {
             Fault::Ended(refusal) => Self::Refused(refusal),
             Fault::Tampered(what) => Self::Tampered { what: what.to_string() },
+            Fault::NotOurs(what) => OpenError::NotOurs(what).into(),
             Fault::Unsealed(_) => Self::Unsealed,
             Fault::StoreGone => Self::StoreFailed,
             Fault::ClientGone
@@ -354,7 +355,12 @@ fn body(fault: &Fault) -> Words {
             )
         }
         Fault::Checksum(error) => checksum(error),
-        Fault::Seal(_) | Fault::Ended(_) | Fault::Tampered(_) | Fault::Unsealed(_) | Fault::StoreGone => words(
+        Fault::Seal(_)
+        | Fault::Ended(_)
+        | Fault::Tampered(_)
+        | Fault::NotOurs(_)
+        | Fault::Unsealed(_)
+        | Fault::StoreGone => words(
             StatusCode::INTERNAL_SERVER_ERROR,
             "InternalError",
             "We encountered an internal error.",

@@ -1,0 +1,178 @@
+//! An object of many segments on its way to the client: each segment's header leads to its own DEK, and so to its own lease;
+//! each is held to the footer's table before a chunk of it is opened.
+
+use bytes::{Bytes, BytesMut};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::body::fault::Fault;
+use crate::body::stored::Stored;
+use crate::keys::{Lease, Leased, OpenError, TenantLeases};
+use crate::seal::{Header, MultipartRead, Tampered, Wants};
+
+/// The chunks that a [`MultipartRead`] wants, opened in order.
+pub struct Segments {
+    stored: Stored,
+    /// The first segment's header, where the body begins behind it.
+    apart: Option<Header>,
+    at: At,
+    /// Plaintext still to come, in bytes.
+    left: u64,
+    leases: TenantLeases,
+    permits: Permits,
+}
+
+enum At {
+    /// Before a segment's header. No key is in it.
+    Between(MultipartRead),
+    /// In a segment, under its lease.
+    Within(Leased<MultipartRead>),
+    /// At the end, or stopped for good.
+    End,
+}
+
+impl Segments {
+    /// Opens what `read` wants of `stored`, which begins where [`MultipartRead::body`] says: `len` bytes of plaintext in all.
+    /// `apart` is the first header, where [`MultipartRead::apart`] wants it so; `footer` is the lease under which the footer was
+    /// opened.
+    pub fn new(
+        stored: Stored,
+        apart: Option<Header>,
+        read: MultipartRead,
+        len: u64,
+        leases: TenantLeases,
+        footer: Lease,
+    ) -> Self {
+        Self {
+            stored,
+            apart,
+            at: At::Between(read),
+            left: len,
+            leases,
+            permits: Permits::new(footer),
+        }
+    }
+
+    /// As [`Opening::next`](crate::body::Opening::next). The last piece waits until also the empty segments behind it were seen to be right.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
+        let over = self.permits.any.clone();
+        let next = tokio::select! {
+            biased;
+            next = self.advance() => next,
+            // A store that stalls holds nothing open either.
+            () = over.cancelled() => Err(Fault::StoreGone),
+        };
+        // Whatever it was: what happens under an ended lease happens because it ended.
+        if let Err(refusal) = self.permits.check() {
+            self.at = At::End;
+            return Err(Fault::Ended(refusal));
+        }
+        if next.is_err() {
+            self.at = At::End;
+        }
+        next
+    }
+
+    pub(super) fn over(&self) -> CancellationToken {
+        self.permits.any.clone()
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.at, At::End)
+    }
+
+    async fn advance(&mut self) -> Result<Option<Bytes>, Fault> {
+        let mut plain = BytesMut::new();
+        loop {
+            // Taken out, so that what stops here stays stopped.
+            self.at = match std::mem::replace(&mut self.at, At::End) {
+                At::End => return Ok((!plain.is_empty()).then(|| plain.freeze())),
+                At::Between(read) => self.enter(read).await?,
+                At::Within(mut read) => match read.get().map_err(Fault::Ended)?.wants() {
+                    Wants::Chunk { sealed_len } => {
+                        let sealed = self.stored.exactly(sealed_len).await?;
+                        let before = plain.len();
+                        plain.reserve(sealed_len);
+                        read.get().map_err(Fault::Ended)?.open(&sealed, &mut plain)?;
+                        let opened = u64::try_from(plain.len() - before).unwrap_or(u64::MAX);
+                        self.left = self.left.checked_sub(opened).ok_or(Tampered::Unexpected)?;
+                        left(read)?
+                    }
+                    Wants::Header | Wants::Padding { .. } | Wants::Skip { .. } | Wants::Nothing => {
+                        return Err(Tampered::Unexpected.into());
+                    }
+                },
+            };
+            if !plain.is_empty() && self.left > 0 {
+                return Ok(Some(plain.freeze()));
+            }
+        }
+    }
+
+    async fn enter(&mut self, read: MultipartRead) -> Result<At, Fault> {
+        let header = match self.apart.take() {
+            Some(header) => header,
+            // What is no header here is no object without a seal: the footer was the tenant's own.
+            None => self.stored.header().await.map_err(|fault| match fault {
+                Fault::Unsealed(what) => Tampered::Malformed(what).into(),
+                fault => fault,
+            })?,
+        };
+        let lease = self.leases.to_open(header.core().dek_id(), header.envelope()).await;
+        let lease = lease.map_err(|error| match error {
+            OpenError::Refused(refusal) => Fault::Ended(refusal),
+            OpenError::NotOurs(what) => Fault::NotOurs(what),
+        })?;
+        self.permits.add(&lease);
+        Ok(At::Within(lease.enter(read, &header)?))
+    }
+}
+
+/// Where reading stands behind a chunk.
+fn left(mut read: Leased<MultipartRead>) -> Result<At, Fault> {
+    Ok(match read.get().map_err(Fault::Ended)?.wants() {
+        Wants::Header => At::Between(read.into_inner().map_err(Fault::Ended)?),
+        Wants::Nothing => At::End,
+        Wants::Chunk { .. } | Wants::Padding { .. } | Wants::Skip { .. } => At::Within(read),
+    })
+}
+
+/// Every permission that a stream has opened anything under, held to its end: what was opened may still be on its way to the
+/// client. One is enough for most objects: a tenant's segments share a CMK version, and so its grant.
+struct Permits {
+    leases: Vec<Lease>,
+    /// Fires when one of them ends.
+    any: CancellationToken,
+    /// Fires when the stream does.
+    done: CancellationToken,
+    _guard: DropGuard,
+}
+
+impl Permits {
+    fn new(first: Lease) -> Self {
+        let done = CancellationToken::new();
+        Self {
+            any: first.over().child_token(),
+            leases: vec![first],
+            _guard: done.clone().drop_guard(),
+            done,
+        }
+    }
+
+    fn add(&mut self, lease: &Lease) {
+        if self.leases.iter().any(|held| held.ends_with(lease)) {
+            return;
+        }
+        self.leases.push(lease.again());
+        let (over, any, done) = (lease.over(), self.any.clone(), self.done.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = over.cancelled() => any.cancel(),
+                () = done.cancelled() => {}
+            }
+        });
+    }
+
+    fn check(&self) -> Result<(), crate::keys::Refusal> {
+        self.leases.iter().try_for_each(Lease::check)
+    }
+}

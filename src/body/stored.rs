@@ -1,0 +1,99 @@
+//! What a store sends, as bytes to be counted off: headers, chunks, padding. Read ahead of no further than a connection's buffer.
+
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use crate::body::fault::Fault;
+use crate::seal::{HEADER_LEN, Header, Padding, Tampered};
+
+/// A store that sends nothing for this long, while it is being read from, sends nothing more.
+const SILENCE: Duration = Duration::from_secs(120);
+
+/// Bytes as the store sends them.
+pub struct Stored {
+    incoming: Incoming,
+    pending: Bytes,
+}
+
+impl Stored {
+    /// The body of a store's answer.
+    pub fn new(incoming: Incoming) -> Self {
+        Self {
+            incoming,
+            pending: Bytes::new(),
+        }
+    }
+
+    /// The header at the front of an object.
+    ///
+    /// # Errors
+    /// The store broke off, or these are no sealed object's bytes.
+    pub async fn header(&mut self) -> Result<Header, Fault> {
+        let bytes = self.exactly(HEADER_LEN).await?;
+        Ok(Header::parse(&bytes)?)
+    }
+
+    /// The next `len` bytes, contiguous.
+    ///
+    /// # Errors
+    /// The store broke off before.
+    pub async fn exactly(&mut self, len: usize) -> Result<Bytes, Fault> {
+        if self.pending.is_empty() {
+            self.receive().await?;
+        }
+        if self.pending.len() >= len {
+            return Ok(self.pending.split_to(len));
+        }
+        let mut whole = BytesMut::with_capacity(len);
+        loop {
+            let taken = self.pending.split_to(self.pending.len().min(len - whole.len()));
+            whole.extend_from_slice(&taken);
+            if whole.len() == len {
+                return Ok(whole.freeze());
+            }
+            if !self.receive().await? {
+                return Err(Fault::StoreGone);
+            }
+        }
+    }
+
+    /// Reads on; false at the end.
+    async fn receive(&mut self) -> Result<bool, Fault> {
+        while self.pending.is_empty() {
+            match timeout(SILENCE, self.incoming.frame()).await {
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.pending = data;
+                    }
+                }
+                Ok(Some(Err(_))) | Err(_) => return Err(Fault::StoreGone),
+                Ok(None) => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Zeros, exactly this many, and then the end.
+    pub(super) async fn padding(&mut self, padding: Padding) -> Result<(), Fault> {
+        let mut missing = padding.0;
+        while missing > 0 {
+            if !self.receive().await? {
+                return Err(Fault::StoreGone);
+            }
+            let len = usize::try_from(missing).unwrap_or(usize::MAX).min(self.pending.len());
+            let piece = self.pending.split_to(len);
+            if piece.iter().any(|byte| *byte != 0) {
+                return Err(Tampered::Padding.into());
+            }
+            missing -= len as u64;
+        }
+        if self.pending.has_remaining() || self.receive().await? {
+            return Err(Tampered::Unexpected.into());
+        }
+        Ok(())
+    }
+}
