@@ -7,6 +7,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::body::aws_chunked::stored_encoding;
+use crate::body::checksum::Checksum;
 use crate::s3::error::S3Error;
 use crate::s3::etag;
 use crate::seal::Core;
@@ -241,6 +242,20 @@ pub fn is_locking(headers: &HeaderMap) -> bool {
     LOCKING.iter().any(|name| headers.contains_key(name))
 }
 
+/// Adds one map to another.
+pub fn add(from: &HeaderMap, to: &mut HeaderMap) {
+    for (name, value) in from {
+        to.append(name.clone(), value.clone());
+    }
+}
+
+/// Adds the MD5 of what the store gets.
+pub fn content_md5(md5: &Checksum, to: &mut HeaderMap) {
+    if let Ok(md5) = HeaderValue::try_from(md5.to_base64()) {
+        to.insert("content-md5", md5);
+    }
+}
+
 /// Adds the sealed checksums.
 pub fn keep_checksums(sealed: &str, to: &mut HeaderMap) {
     if let Ok(sealed) = HeaderValue::try_from(sealed) {
@@ -383,7 +398,11 @@ mod tests {
         let context = "x-amz-server-side-encryption-context";
         let kms = described(&map(&[(sse, b"aws:kms"), (key, b"arn:x"), (context, b"e30=")])).unwrap();
         assert!(kms.is_empty(), "{kms:?}");
-        for wrong in [&[(sse, &b"AES128"[..])][..], &[(key, b"arn:x")], &[(sse, b"AES256"), (key, b"arn:x")]] {
+        for wrong in [
+            &[(sse, &b"AES128"[..])][..],
+            &[(key, b"arn:x")],
+            &[(sse, b"AES256"), (key, b"arn:x")],
+        ] {
             assert!(matches!(described(&map(wrong)), Err(S3Error::InvalidArgument { .. })));
         }
         let customer = "x-amz-server-side-encryption-customer-key";

@@ -102,7 +102,9 @@ fn judge(status: StatusCode, body: &[u8]) -> S3Error {
         "ExpiredToken",
         "InvalidToken",
     ];
-    if ours.contains(&code.as_str()) || status.is_redirection() || status.is_server_error() {
+    // What the store can't do it says for good; all else that is its own fault may pass.
+    let failed = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
+    if ours.contains(&code.as_str()) || status.is_redirection() || failed {
         tracing::error!(status = status.as_u16(), code, "the store refused the gate itself");
         return S3Error::StoreFailed;
     }

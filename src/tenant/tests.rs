@@ -20,6 +20,7 @@ fn store() -> Arc<Store> {
         credential: credential("GATE"),
         roots: None,
         system_container: "isv-system-files".to_owned(),
+        dialect: crate::upstream::Dialect::default(),
     };
     Arc::new(Store::new(options, Clock::system()).unwrap())
 }

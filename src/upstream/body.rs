@@ -36,7 +36,10 @@ enum Kind {
     Document(Bytes),
     Sealed(SealedBody),
     /// With a checksum behind it.
-    Framed { body: Framed, len: u64 },
+    Framed {
+        body: Framed,
+        len: u64,
+    },
 }
 
 impl StoreBody {
@@ -53,6 +56,19 @@ impl StoreBody {
     /// A keyring record, or another document that the gate made itself.
     pub(super) fn document(bytes: Vec<u8>) -> Self {
         Self::new(Kind::Document(bytes.into()))
+    }
+
+    /// What ends an upload of the gate's own: the ETags of its parts, from the first on.
+    pub fn completion<'a>(etags: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut text = String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+        for (number, etag) in (1_u32..).zip(etags) {
+            let etag = quick_xml::escape::escape(etag);
+            text.push_str(&format!(
+                "<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
+            ));
+        }
+        text.push_str("</CompleteMultipartUpload>");
+        Self::document(text.into_bytes())
     }
 
     /// A client's document that sets up a bucket or labels an object: an ACL, tags, a policy, names to delete. The operations whose

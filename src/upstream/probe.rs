@@ -74,7 +74,11 @@ impl Store {
             first = self.try_out(Method::PUT, &key, None).await?;
         }
         if !first.is_success() {
-            tracing::warn!(store = self.name(), status = first.as_u16(), "the store can't be probed");
+            tracing::warn!(
+                store = self.name(),
+                status = first.as_u16(),
+                "the store can't be probed"
+            );
             return Err(StoreError::Unspeakable);
         }
         // What the store itself refuses, no client is deceived about.

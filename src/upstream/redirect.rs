@@ -120,7 +120,10 @@ fn allowed(location: &str, bucket: &str, configured: &Authority) -> Option<Autho
     let text = authority.as_str();
     let bare = text.strip_prefix(bucket).and_then(|rest| rest.strip_prefix('.'));
     let authority = Authority::try_from(bare.unwrap_or(text)).ok()?;
-    let (host, own) = (authority.host().to_ascii_lowercase(), configured.host().to_ascii_lowercase());
+    let (host, own) = (
+        authority.host().to_ascii_lowercase(),
+        configured.host().to_ascii_lowercase(),
+    );
     let below = host == own || host.strip_suffix(&own).is_some_and(|before| before.ends_with('.'));
     (below || (is_amazons(&host) && is_amazons(&own))).then_some(authority)
 }
@@ -137,7 +140,13 @@ mod tests {
             .map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::try_from(*value).unwrap()))
             .collect();
         let configured = Authority::try_from(configured).unwrap();
-        home(StatusCode::from_u16(status).unwrap(), &headers, "bkt", &configured, region)
+        home(
+            StatusCode::from_u16(status).unwrap(),
+            &headers,
+            "bkt",
+            &configured,
+            region,
+        )
     }
 
     #[test]
@@ -163,18 +172,35 @@ mod tests {
     fn no_signature_goes_outside_the_configured_domain() {
         let to = |location: &str, configured: &str| {
             let home = read(307, &[("location", location)], configured, "us-east-1");
-            home.and_then(|home| home.authority).map(|authority| authority.to_string())
+            home.and_then(|home| home.authority)
+                .map(|authority| authority.to_string())
         };
         for (location, configured, there) in [
             ("http://127.0.0.1:9/bkt/k", "127.0.0.1:8", Some("127.0.0.1:9")),
-            ("https://eu.s3.example.com/bkt", "s3.example.com", Some("eu.s3.example.com")),
-            ("https://bkt.eu.s3.example.com/k", "s3.example.com", Some("eu.s3.example.com")),
-            ("https://bkt.s3.eu-west-1.amazonaws.com/k", "s3.amazonaws.com", Some("s3.eu-west-1.amazonaws.com")),
+            (
+                "https://eu.s3.example.com/bkt",
+                "s3.example.com",
+                Some("eu.s3.example.com"),
+            ),
+            (
+                "https://bkt.eu.s3.example.com/k",
+                "s3.example.com",
+                Some("eu.s3.example.com"),
+            ),
+            (
+                "https://bkt.s3.eu-west-1.amazonaws.com/k",
+                "s3.amazonaws.com",
+                Some("s3.eu-west-1.amazonaws.com"),
+            ),
             ("https://evils3.example.com/bkt", "s3.example.com", None),
             ("https://s3.example.com.evil.org/bkt", "s3.example.com", None),
             ("https://user@eu.s3.example.com/bkt", "s3.example.com", None),
             ("https://s3.eu-west-1.amazonaws.com/bkt", "s3.example.com", None),
-            ("https://x.execute-api.eu-west-1.amazonaws.com/", "s3.amazonaws.com", None),
+            (
+                "https://x.execute-api.eu-west-1.amazonaws.com/",
+                "s3.amazonaws.com",
+                None,
+            ),
             ("/bkt/k", "s3.example.com", None),
         ] {
             assert_eq!(to(location, configured).as_deref(), there, "{location}");
@@ -184,11 +210,27 @@ mod tests {
     #[test]
     fn what_names_no_place_teaches_nothing() {
         assert_eq!(read(400, &[], "s3.amazonaws.com", "us-east-1"), None);
-        assert_eq!(read(301, &[(BUCKET_REGION, "a b")], "s3.amazonaws.com", "us-east-1"), None);
+        assert_eq!(
+            read(301, &[(BUCKET_REGION, "a b")], "s3.amazonaws.com", "us-east-1"),
+            None
+        );
         // A Location belongs to a redirection only.
-        assert_eq!(read(201, &[("location", "http://s3.amazonaws.com/x")], "s3.amazonaws.com", "r"), None);
+        assert_eq!(
+            read(
+                201,
+                &[("location", "http://s3.amazonaws.com/x")],
+                "s3.amazonaws.com",
+                "r"
+            ),
+            None
+        );
         // The bucket lies where it was asked for.
-        let here = read(400, &[(BUCKET_REGION, "us-east-1")], "s3.us-east-1.amazonaws.com", "us-east-1");
+        let here = read(
+            400,
+            &[(BUCKET_REGION, "us-east-1")],
+            "s3.us-east-1.amazonaws.com",
+            "us-east-1",
+        );
         assert_eq!(here, Some(Home::default()));
     }
 

@@ -103,7 +103,8 @@ impl Framed {
             && let Some(hasher) = self.hasher.take()
         {
             let (name, value) = (ALGORITHM.header(), hasher.finish().to_base64());
-            self.ready.push_back(Bytes::from(format!("0\r\n{name}:{value}\r\n\r\n")));
+            self.ready
+                .push_back(Bytes::from(format!("0\r\n{name}:{value}\r\n\r\n")));
         }
     }
 
@@ -138,7 +139,10 @@ mod tests {
     fn the_length_is_known_beforehand() {
         let trailer = "0\r\nx-amz-checksum-crc64nvme:AAAAAAAAAAA=\r\n\r\n".len() as u64;
         assert_eq!(Framed::framed_len(720), "2d0\r\n".len() as u64 + 720 + 2 + trailer);
-        assert_eq!(Framed::framed_len(FRAME), "100000\r\n".len() as u64 + FRAME + 2 + trailer);
+        assert_eq!(
+            Framed::framed_len(FRAME),
+            "100000\r\n".len() as u64 + FRAME + 2 + trailer
+        );
         let two = "100000\r\n".len() as u64 + FRAME + 2 + "1\r\n".len() as u64 + 1 + 2 + trailer;
         assert_eq!(Framed::framed_len(FRAME + 1), two);
     }

@@ -126,7 +126,9 @@ impl From<OpenError> for S3Error {
 impl From<StoreError> for S3Error {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unreachable | StoreError::Timeout | StoreError::Unspeakable | StoreError::Hasty => Self::StoreFailed,
+            StoreError::Unreachable | StoreError::Timeout | StoreError::Unspeakable | StoreError::Hasty => {
+                Self::StoreFailed
+            }
         }
     }
 }
