@@ -7,6 +7,7 @@ pub mod etag;
 pub mod exchange;
 pub mod get;
 pub mod headers;
+pub mod host;
 pub mod list;
 pub mod object;
 pub mod operation;
