@@ -1,11 +1,16 @@
-//! Who is asking: verifies the SigV4 signature of a client's request, in the `Authorization` header or in a presigned URL.
+//! Who is asking: verifies the signature of a client's request, in the `Authorization` header, in a presigned URL or in a form;
+//! or says that nobody claims to be asking.
 //!
-//! Only [`Authenticator::verify`] makes a [`Verified`]. Nothing of the body has been read by then: what the signature says
-//! about the body comes along as [`Payload`], for the body's adapters to hold it to.
+//! Only [`Authenticator`] makes an [`Identity`]. Nothing of the body has been read by then (but for a form's own fields): what
+//! the signature says about the body comes along as [`Payload`], for the body's adapters to hold it to.
 
 mod claim;
+mod content;
+mod error;
+mod form;
+mod hoist;
+mod v2;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -15,17 +20,23 @@ use http::request::Parts;
 
 use crate::body::aws_chunked::{FrameVerifier, Framing};
 use crate::s3::auth::claim::Claim;
-use crate::upstream::sigv4::{CanonicalRequest, Credential, Scope, SecretKey, Signature, SigningKey, UNSIGNED_PAYLOAD};
+use crate::s3::auth::content::Content;
+use crate::s3::host::Domains;
+use crate::upstream::sigv4::{CanonicalRequest, Credential, Scope, SecretKey, X_AMZ_SECURITY_TOKEN};
+
+pub use error::{AuthError, Field, Unsupported};
+pub use form::Fields;
+pub use hoist::is_hoistable;
 
 /// How far a client's clock may be off, either way; S3's own bound.
 pub const LARGEST_SKEW: Duration = Duration::from_secs(15 * 60);
-
-const X_AMZ_DECODED_CONTENT_LENGTH: &str = "x-amz-decoded-content-length";
 
 /// Verifies requests against the credentials that `lookup` finds.
 pub struct Authenticator {
     lookup: Box<Lookup>,
     regions: Regions,
+    sig_v2: SigV2,
+    domains: Domains,
     /// Verified against where the access key is unknown, so that the answer takes about as long.
     nobody: Arc<Credential>,
 }
@@ -40,6 +51,25 @@ pub enum Regions {
     Only(Vec<String>),
 }
 
+/// Where a signature of version 2, which covers neither the host nor most of a query, is taken for one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SigV2 {
+    Nowhere,
+    /// In presigned URLs and in forms. boto3 presigns so by default wherever the endpoint is not AWS's own.
+    #[default]
+    Presigned,
+    /// In the `Authorization` header too, as clients of before 2014 sign.
+    Everywhere,
+}
+
+/// Who asks.
+#[derive(Debug)]
+pub enum Identity {
+    Verified(Verified),
+    /// Nobody says; whether that is enough, the bucket's configuration decides. The body is framed all the same.
+    Anonymous(Payload),
+}
+
 /// A request whose signature holds.
 #[derive(Debug)]
 pub struct Verified {
@@ -52,8 +82,10 @@ pub struct Verified {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     Header,
-    /// A presigned URL. SDKs move `x-amz-meta-*` into its query, and checksums of an empty body, which S3 ignores there.
+    /// A presigned URL. SDKs move headers into its query: see [`Verified::hoisted`].
     Query,
+    /// A form that a browser posts.
+    Post,
 }
 
 /// What the signature says about the body.
@@ -67,88 +99,59 @@ pub enum Payload {
     AwsChunked(Framing),
 }
 
-/// Why a request is not taken for its client's.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AuthError {
-    #[error("the request is not signed")]
-    Missing,
-    #[error("the request is signed in more than one way")]
-    Several,
-    #[error("{0} is not supported")]
-    UnsupportedAlgorithm(Unsupported),
-    #[error("{0} is missing or malformed")]
-    Malformed(Field),
-    #[error("the header {0} is not signed")]
-    UnsignedHeader(String),
-    #[error("the signed header {0} is not in the request")]
-    AbsentHeader(String),
-    #[error("signed for region {given}, not {expected}")]
-    WrongRegion { given: String, expected: String },
-    #[error("signed for service {given}, not s3")]
-    WrongService { given: String },
-    #[error("the credential's date is not that of the request")]
-    WrongDate,
-    #[error("the request's time is too far from the time here")]
-    Skewed { request: SystemTime, now: SystemTime },
-    #[error("the URL is not valid yet")]
-    NotYetValid,
-    #[error("the URL has expired")]
-    Expired { at: SystemTime },
-    #[error("the access key is unknown")]
-    UnknownAccessKey { access_key: String },
-    #[error("the signature does not match")]
-    SignatureMismatch,
-    #[error("the session token is not the credential's")]
-    InvalidToken,
-    /// A framed body whose decoded length is not stated. boto3 sends it for a stream it can't measure.
-    #[error("x-amz-decoded-content-length is missing")]
-    MissingDecodedLength,
-}
-
-/// Ways to sign that are known, and not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unsupported {
-    /// `AWS key:signature`, or `AWSAccessKeyId` in the query, as boto3 presigns by default for custom endpoints.
-    SigV2,
-    /// `AWS4-ECDSA-P256-SHA256`, of multi-region access points.
-    SigV4a,
-    Other,
-}
-
-/// The part of a signed request that can't be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Field {
-    Authorization,
-    Credential,
-    SignedHeaders,
-    Signature,
-    Date,
-    Expires,
-    ContentSha256,
-    DecodedContentLength,
-    SecurityToken,
-    Host,
-}
-
 impl Authenticator {
     /// `lookup` finds the credential of an access key, and must not block.
     pub fn new(lookup: impl Fn(&str) -> Option<Arc<Credential>> + Send + Sync + 'static, regions: Regions) -> Self {
         Self {
             lookup: Box::new(lookup),
             regions,
+            sig_v2: SigV2::default(),
+            domains: Domains::default(),
             nobody: Arc::new(Credential::nobody()),
         }
     }
 
-    /// Verifies the head of a request as it was received: raw target, and all headers.
+    /// Where SigV2 is taken; [`SigV2::Presigned`] unless told.
+    #[must_use]
+    pub fn with_sig_v2(self, sig_v2: SigV2) -> Self {
+        Self { sig_v2, ..self }
+    }
+
+    /// The domains below which a host names a bucket, which SigV2 signs as part of the path. None unless told.
+    #[must_use]
+    pub fn with_domains(self, domains: Domains) -> Self {
+        Self { domains, ..self }
+    }
+
+    /// Who sent the head of a request as it was received: raw target, and all headers.
     ///
     /// # Errors
-    /// Whatever keeps the request from being its client's; nothing was read of its body then.
+    /// Whatever keeps the request from being its client's, if it is said to be anyone's: what is signed in part is not anonymous.
+    /// Nothing was read of its body then.
+    pub fn identify(&self, parts: &Parts, now: SystemTime) -> Result<Identity, AuthError> {
+        match Claim::read(parts)? {
+            Claim::V4(claim) => self.verify_v4(&claim, parts, now).map(Identity::Verified),
+            Claim::V2(claim) => self.verify_v2(&claim, parts, now).map(Identity::Verified),
+            Claim::Nobody => anonymous(&parts.headers).map(Identity::Anonymous),
+        }
+    }
+
+    /// [`Self::identify`], where nobody is not enough.
+    ///
+    /// # Errors
+    /// As there, and [`AuthError::Missing`].
     pub fn verify(&self, parts: &Parts, now: SystemTime) -> Result<Verified, AuthError> {
-        let claim = Claim::read(parts)?;
-        let scope = self.check_scope(&claim)?;
-        check_time(&claim, now)?;
-        check_coverage(&claim, parts)?;
+        match self.identify(parts, now)? {
+            Identity::Verified(verified) => Ok(verified),
+            Identity::Anonymous(_) => Err(AuthError::Missing),
+        }
+    }
+
+    fn verify_v4(&self, claim: &claim::V4<'_>, parts: &Parts, now: SystemTime) -> Result<Verified, AuthError> {
+        let scope = claim.scope().ok_or_else(|| claim.form.malformed(Field::Credential))?;
+        self.check_scope(claim.form, &scope, claim.timestamp.date())?;
+        check_time(claim, now)?;
+        check_coverage(claim, parts)?;
         let content = Content::parse(&claim.payload)?;
 
         // The same work whether the access key is known or not.
@@ -178,7 +181,8 @@ impl Authenticator {
         }
         credential.remember(scope.text, &key);
         check_token(credential.session_token(), claim.token.as_deref())?;
-        let payload = content.into_payload(&parts.headers, &claim, &key, &signature)?;
+        let seed = || FrameVerifier::new(key.hmac(), claim.timestamp.as_str(), scope.text, *signature.digits());
+        let payload = content.into_payload(&parts.headers, Some(&seed))?;
         Ok(Verified {
             credential,
             form: claim.form,
@@ -186,26 +190,65 @@ impl Authenticator {
         })
     }
 
-    fn check_scope<'a>(&self, claim: &'a Claim<'_>) -> Result<Scope<'a>, AuthError> {
-        let scope = claim.scope().ok_or(AuthError::Malformed(Field::Credential))?;
+    fn verify_v2(&self, claim: &v2::Claim<'_>, parts: &Parts, now: SystemTime) -> Result<Verified, AuthError> {
+        let taken = match claim.form {
+            Form::Header => self.sig_v2 == SigV2::Everywhere,
+            Form::Query | Form::Post => self.sig_v2 != SigV2::Nowhere,
+        };
+        if !taken {
+            return Err(AuthError::UnsupportedAlgorithm(Unsupported::SigV2));
+        }
+        claim.check_time(now)?;
+        check_host(parts)?;
+        let content = Content::stated(&parts.headers)?;
+        let (text, slashed) = claim.strings_to_sign(parts, &self.domains)?;
+        let verify = |text: &[u8]| self.verify_sha1(&claim.access_key, text, &claim.signature);
+        let credential = match (verify(&text), slashed) {
+            (Err(AuthError::SignatureMismatch), Some(slashed)) => verify(&slashed)?,
+            (verified, _) => verified?,
+        };
+        check_token(credential.session_token(), claim.token.as_deref())?;
+        Ok(Verified {
+            credential,
+            form: claim.form,
+            payload: content.into_payload(&parts.headers, None)?,
+        })
+    }
+
+    /// Whose key makes this HMAC-SHA1, in base64, of a text.
+    fn verify_sha1(&self, access_key: &str, text: &[u8], signature: &str) -> Result<Arc<Credential>, AuthError> {
+        // The same work whether the access key is known or not.
+        let found = (self.lookup)(access_key);
+        let genuine = found.as_ref().unwrap_or(&self.nobody).signs_v2(text, signature);
+        match found {
+            None => Err(AuthError::UnknownAccessKey {
+                access_key: access_key.to_owned(),
+            }),
+            Some(_) if !genuine => Err(AuthError::SignatureMismatch),
+            Some(credential) => Ok(credential),
+        }
+    }
+
+    fn check_scope(&self, form: Form, scope: &Scope<'_>, date: &str) -> Result<(), AuthError> {
         if scope.service != "s3" {
             return Err(AuthError::WrongService {
+                form,
                 given: scope.service.to_owned(),
             });
         }
         if let Regions::Only(regions) = &self.regions
             && regions.iter().all(|region| region != scope.region)
         {
-            let expected = regions.first().cloned().unwrap_or_default();
             return Err(AuthError::WrongRegion {
+                form,
                 given: scope.region.to_owned(),
-                expected,
+                expected: regions.first().cloned().unwrap_or_default(),
             });
         }
-        if scope.date != claim.timestamp.date() {
-            return Err(AuthError::WrongDate);
+        if scope.date != date {
+            return Err(AuthError::WrongDate { form });
         }
-        Ok(scope)
+        Ok(())
     }
 }
 
@@ -221,6 +264,18 @@ impl Verified {
 
     pub fn payload(&self) -> &Payload {
         &self.payload
+    }
+
+    /// The headers that a presigned URL states in its query, to be taken as if the request had them: metadata, storage class,
+    /// tags and the like. Without checksums, which SDKs compute of an empty body and S3 ignores there. Empty for any other form.
+    ///
+    /// # Errors
+    /// [`AuthError::Hoisted`] where the query states a header twice, or otherwise than the request does.
+    pub fn hoisted(&self, parts: &Parts) -> Result<HeaderMap, AuthError> {
+        match self.form {
+            Form::Query => hoist::hoisted(parts),
+            Form::Header | Form::Post => Ok(HeaderMap::new()),
+        }
     }
 
     /// Gives up the proof for what the body must be held to.
@@ -240,16 +295,23 @@ impl Payload {
 }
 
 impl Form {
+    fn malformed(self, field: Field) -> AuthError {
+        match self {
+            Self::Header | Self::Post => AuthError::Malformed(field),
+            Self::Query => AuthError::MalformedQuery(field),
+        }
+    }
+
     fn left_out_of_query(self) -> Option<&'static str> {
         match self {
-            Self::Header => None,
+            Self::Header | Self::Post => None,
             Self::Query => Some(claim::X_AMZ_SIGNATURE),
         }
     }
 }
 
 /// A presigned URL states how long it lasts; any other request must be of just now.
-fn check_time(claim: &Claim<'_>, now: SystemTime) -> Result<(), AuthError> {
+fn check_time(claim: &claim::V4<'_>, now: SystemTime) -> Result<(), AuthError> {
     let signed_at = claim.timestamp.moment();
     let ahead = signed_at.duration_since(now).unwrap_or_default();
     let behind = now.duration_since(signed_at).unwrap_or_default();
@@ -265,12 +327,12 @@ fn check_time(claim: &Claim<'_>, now: SystemTime) -> Result<(), AuthError> {
 }
 
 /// The signature must cover `host` and every `x-amz-*` header: whatever changes what the request does.
-fn check_coverage(claim: &Claim<'_>, parts: &Parts) -> Result<(), AuthError> {
+fn check_coverage(claim: &claim::V4<'_>, parts: &Parts) -> Result<(), AuthError> {
     // In strict order no name comes twice, so the canonical request is no longer than the headers are.
     let names: Vec<&str> = claim.signed_headers.split(';').collect();
     let ordered = names.iter().zip(names.iter().skip(1)).all(|(a, b)| a < b);
     if !ordered || names.iter().any(|name| name.is_empty()) {
-        return Err(AuthError::Malformed(Field::SignedHeaders));
+        return Err(claim.form.malformed(Field::SignedHeaders));
     }
     let covered = |name: &str| names.binary_search(&name).is_ok();
     let must_be_covered = |name: &&str| *name == claim.dated_by || name.starts_with("x-amz-");
@@ -286,6 +348,10 @@ fn check_coverage(claim: &Claim<'_>, parts: &Parts) -> Result<(), AuthError> {
     {
         return Err(AuthError::UnsignedHeader(name.to_owned()));
     }
+    check_host(parts)
+}
+
+fn check_host(parts: &Parts) -> Result<(), AuthError> {
     // Two hosts would let the signature speak of one and the router of the other.
     let host = claim::single(&parts.headers, &HOST, Field::Host)?;
     match (host, parts.uri.authority()) {
@@ -294,100 +360,22 @@ fn check_coverage(claim: &Claim<'_>, parts: &Parts) -> Result<(), AuthError> {
     }
 }
 
+/// What an unsigned request says of its body. A token without a signature, or frames to be verified, are half of a signature.
+fn anonymous(headers: &HeaderMap) -> Result<Payload, AuthError> {
+    if headers.contains_key(X_AMZ_SECURITY_TOKEN) {
+        return Err(AuthError::Missing);
+    }
+    match Content::stated(headers)? {
+        Content::Frames { signed: true, .. } => Err(AuthError::Missing),
+        content => content.into_payload(headers, None),
+    }
+}
+
 fn check_token(demanded: Option<&SecretKey>, sent: Option<&str>) -> Result<(), AuthError> {
     match (demanded, sent) {
         (None, None) => Ok(()),
         (Some(demanded), Some(sent)) if demanded.is(sent.as_bytes()) => Ok(()),
         _ => Err(AuthError::InvalidToken),
-    }
-}
-
-/// `x-amz-content-sha256`, read.
-enum Content {
-    Whole([u8; 32]),
-    Unsigned,
-    Frames { signed: bool, trailer: bool },
-}
-
-impl Content {
-    fn parse(text: &str) -> Result<Self, AuthError> {
-        Ok(match text {
-            UNSIGNED_PAYLOAD => Self::Unsigned,
-            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" => Self::Frames {
-                signed: true,
-                trailer: false,
-            },
-            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER" => Self::Frames {
-                signed: true,
-                trailer: true,
-            },
-            "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => Self::Frames {
-                signed: false,
-                trailer: true,
-            },
-            "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD" | "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER" => {
-                return Err(AuthError::UnsupportedAlgorithm(Unsupported::SigV4a));
-            }
-            _ => {
-                let mut hash = [0; 32];
-                hex::decode_to_slice(text, &mut hash).map_err(|_| AuthError::Malformed(Field::ContentSha256))?;
-                Self::Whole(hash)
-            }
-        })
-    }
-
-    fn into_payload(
-        self,
-        headers: &HeaderMap,
-        claim: &Claim<'_>,
-        key: &SigningKey,
-        signature: &Signature,
-    ) -> Result<Payload, AuthError> {
-        let (signed, trailer) = match self {
-            Self::Whole(hash) => return Ok(Payload::Signed(hash)),
-            Self::Unsigned => return Ok(Payload::Unsigned),
-            Self::Frames { signed, trailer } => (signed, trailer),
-        };
-        let name = http::HeaderName::from_static(X_AMZ_DECODED_CONTENT_LENGTH);
-        let text = claim::single(headers, &name, Field::DecodedContentLength)?;
-        let text = text.ok_or(AuthError::MissingDecodedLength)?;
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let decoded_len = digits.then(|| text.parse().ok()).flatten();
-        let decoded_len = decoded_len.ok_or(AuthError::Malformed(Field::DecodedContentLength))?;
-        let scope = claim.scope().map(|scope| scope.text).unwrap_or_default();
-        let verifier = || FrameVerifier::new(key.hmac(), claim.timestamp.as_str(), scope, *signature.digits());
-        Ok(Payload::AwsChunked(Framing {
-            signed: signed.then(verifier).map(Box::new),
-            trailer,
-            decoded_len,
-        }))
-    }
-}
-
-impl fmt::Display for Unsupported {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::SigV2 => "Signature Version 2",
-            Self::SigV4a => "Signature Version 4A",
-            Self::Other => "the authorization scheme",
-        })
-    }
-}
-
-impl fmt::Display for Field {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Authorization => "Authorization",
-            Self::Credential => "Credential",
-            Self::SignedHeaders => "SignedHeaders",
-            Self::Signature => "Signature",
-            Self::Date => "x-amz-date",
-            Self::Expires => "X-Amz-Expires",
-            Self::ContentSha256 => "x-amz-content-sha256",
-            Self::DecodedContentLength => X_AMZ_DECODED_CONTENT_LENGTH,
-            Self::SecurityToken => "x-amz-security-token",
-            Self::Host => "Host",
-        })
     }
 }
 

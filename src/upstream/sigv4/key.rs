@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use time::{Date, Month, OffsetDateTime};
 use zeroize::Zeroizing;
 
@@ -107,6 +109,14 @@ impl Credential {
     pub fn signing_key(&self, scope: &Scope<'_>) -> SigningKey {
         self.recall(scope.text)
             .unwrap_or_else(|| SigningKey::derive(&self.secret, scope))
+    }
+
+    /// Whether `signature`, in base64, is this secret's HMAC-SHA1 of `text`: Signature Version 2. Takes as long wherever they
+    /// differ.
+    pub(crate) fn signs_v2(&self, text: &[u8], signature: &str) -> bool {
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, self.secret.expose().as_bytes());
+        let signature = STANDARD.decode(signature).unwrap_or_default();
+        hmac::verify(&key, text, &signature).is_ok()
     }
 
     /// Remembers a key that signed, or that verified a signature: a stranger's made-up scopes must not fill the memory.

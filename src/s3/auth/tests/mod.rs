@@ -1,7 +1,9 @@
 //! Credentials and requests to verify, genuine and not.
 
+mod forms;
 mod genuine;
 mod refused;
+mod v2;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, Request};
