@@ -25,7 +25,12 @@ pub mod dev;
 
 pub mod commands;
 
-/// Wipes what is freed. Secrets pass through buffers that are not ours to wipe: rustls and hyper hold the vault's answers, with
-/// DEKs in them, and whatever clients read and write. It costs a memset for each allocation, under a microsecond for a chunk.
-#[global_allocator]
-static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
+/// The allocator of everything that serves, which wipes what is freed. Secrets pass through buffers that are not ours to wipe:
+/// rustls and hyper hold the vault's answers, with DEKs in them, and whatever clients read and write. It costs a memset for each
+/// allocation, about a microsecond for a chunk.
+///
+/// A binary makes it its own (`#[global_allocator]`), not the library: what only links to the library may choose.
+pub type Allocator = ZeroAlloc<System>;
+
+/// See [`Allocator`].
+pub const ALLOCATOR: Allocator = ZeroAlloc(System);

@@ -4,7 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use portcullis::Allocator;
 use portcullis::commands::{self, DevOptions};
+
+#[global_allocator]
+static ALLOCATOR: Allocator = portcullis::ALLOCATOR;
 
 /// A transparent encrypting storage proxy: every tenant's objects sealed under the tenant's own key.
 #[derive(Parser)]

@@ -49,6 +49,19 @@ fn a_module_imports_only_what_stands_before_it() {
 }
 
 #[test]
+fn the_binary_wipes_what_it_frees() {
+    // `tests/secrets` looks for what is left in memory, in a process of its own that does the same.
+    for file in ["src/main.rs", "tests/secrets/main.rs"] {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let said = text.split("#[global_allocator]\n").nth(1).unwrap_or_default();
+        assert!(
+            said.starts_with("static ALLOCATOR: ") && said.contains("= portcullis::ALLOCATOR;"),
+            "{file}"
+        );
+    }
+}
+
+#[test]
 fn every_file_opens_with_what_it_owns() {
     let silent: Vec<_> = sources()
         .into_iter()

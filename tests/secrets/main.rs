@@ -23,6 +23,10 @@ use crate::memory::Memory;
 use crate::needle::Needles;
 use crate::world::World;
 
+/// As the gate's own binary has it.
+#[global_allocator]
+static ALLOCATOR: portcullis::Allocator = portcullis::ALLOCATOR;
+
 /// More than the sockets on the way hold back, so that a client that does not read stalls the gate.
 const BIG: usize = 24 << 20;
 /// A search begun so long after the leases' end finds nothing. By then the connections to the vault are closed, whose buffers
