@@ -47,3 +47,14 @@ impl Plaintext for Held {
         Ok(Some(self.checksum()))
     }
 }
+
+#[async_trait]
+impl Plaintext for Box<dyn Plaintext> {
+    async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
+        (**self).next().await
+    }
+
+    fn finish(self: Box<Self>) -> Result<Option<Checksum>, Fault> {
+        (*self).finish()
+    }
+}

@@ -62,16 +62,16 @@ pub async fn put(
     let with_md5 = headers::is_locking(&headers) && dialect.payload == Told::Unsigned;
     let held = len.0 <= LARGEST_HELD && (kept.is_none() || with_md5);
     let upload = Upload::new(body, framing, expectations, len.0);
-    let plaintext = if held {
+    let plaintext: Box<dyn Plaintext> = if held {
         let over = sealer.lease().over();
         let received = tokio::select! {
             received = upload.hold() => received?,
             () = over.cancelled() => return Err(write::ended(object).await),
         };
         kept = Some(received.checksum());
-        Plaintext::from(received)
+        Box::new(received)
     } else {
-        upload.into()
+        Box::new(upload)
     };
     if let Some(checksum) = &kept {
         headers::keep_checksums(&keep(checksum, &mut sealer)?, &mut headers);
