@@ -24,6 +24,7 @@ use crate::s3::auth::{Authenticator, Regions};
 use crate::s3::bucket;
 use crate::s3::error::S3Error;
 use crate::s3::exchange::Exchange;
+use crate::s3::layouts::Layouts;
 use crate::s3::object::Object;
 use crate::s3::operation::{Address, Operation};
 use crate::telemetry::audit::{self, Event};
@@ -39,6 +40,7 @@ pub struct Gateway {
     authenticator: Authenticator,
     tenants: Arc<Tenants>,
     keys: Arc<Keys>,
+    layouts: Layouts,
     clock: Clock,
 }
 
@@ -59,6 +61,7 @@ impl Gateway {
             authenticator,
             tenants,
             keys,
+            layouts: Layouts::default(),
             clock,
         }
     }
@@ -140,6 +143,7 @@ impl Gateway {
             container: &access.container,
             caller: &access.caller,
             keys: &self.keys,
+            layouts: &self.layouts,
             name,
             key: address.key.into(),
             version: address.version().map(Into::into),

@@ -15,7 +15,7 @@ use crate::s3::exchange::Exchange;
 use crate::s3::object::Object;
 use crate::s3::operation::{Address, Operation};
 use crate::s3::pass::{self, Deletion};
-use crate::s3::{bucket, get, list, put};
+use crate::s3::{attributes, bucket, list, put, read};
 use crate::telemetry::audit::{self, Event};
 use crate::tenant::{Access, Denied, Within};
 
@@ -38,12 +38,12 @@ impl Gateway {
             }
             Operation::GetObject => {
                 let lease = self.keys.to_operate(tenant).await?;
-                let read = under(&lease, get::get(exchange)).await?;
+                let read = under(&lease, read::get(exchange)).await?;
                 let answer = transfer::answer(read, connection, operation, container, &exchange.object.name);
                 under(&lease, answer).await
             }
             Operation::HeadObject => {
-                let read = self.clean_up(operation, exchange, get::head(exchange)).await?;
+                let read = self.clean_up(operation, exchange, read::head(exchange)).await?;
                 Ok(read.head.map(|()| nothing()))
             }
             Operation::DeleteObject => {
@@ -54,6 +54,10 @@ impl Gateway {
             Operation::ListObjects | Operation::ListObjectVersions => {
                 let page = self.clean_up(operation, exchange, list::list(exchange)).await?;
                 Ok(page.map(full))
+            }
+            Operation::GetObjectAttributes => {
+                let lease = self.keys.to_operate(tenant).await?;
+                Ok(attributes::attributes(exchange, lease).await?.map(full))
             }
             Operation::HeadBucket => {
                 let found = self.clean_up(operation, exchange, bucket::head(exchange)).await?;
@@ -68,7 +72,6 @@ impl Gateway {
             Operation::ListBuckets
             | Operation::PostObject
             | Operation::CopyObject
-            | Operation::GetObjectAttributes
             | Operation::CreateMultipartUpload
             | Operation::UploadPart
             | Operation::UploadPartCopy

@@ -1,13 +1,14 @@
 //! The S3 dialect: who asks ([`auth`]), what for ([`operation`]), and each operation's way to the store and back.
 
+pub mod attributes;
 pub mod auth;
 pub mod bucket;
 pub mod error;
 pub mod etag;
 pub mod exchange;
-pub mod get;
 pub mod headers;
 pub mod host;
+pub mod layouts;
 pub mod list;
 pub mod object;
 pub mod operation;
@@ -15,3 +16,4 @@ pub mod pass;
 pub mod passed;
 pub mod put;
 pub mod range;
+pub mod read;

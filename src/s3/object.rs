@@ -4,13 +4,16 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::header::{ALLOW, ETAG, LAST_MODIFIED};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
 use crate::keys::Keys;
 use crate::s3::error::S3Error;
+use crate::s3::headers;
+use crate::s3::layouts::Layouts;
 use crate::seal::{Domain, Place};
 use crate::tenant::Container;
 use crate::upstream::{Call, Caller, StoreBody, collect};
@@ -27,6 +30,8 @@ pub struct Object<'a> {
     pub caller: &'a Caller,
     /// Every tenant's keys.
     pub keys: &'a Keys,
+    /// The footers of objects that were read of late.
+    pub layouts: &'a Layouts,
     /// The key, decoded; empty for the bucket itself.
     pub name: String,
     /// The key as it stands on the wire, percent-encoded.
@@ -86,7 +91,37 @@ impl Object<'_> {
 async fn understand(answer: Response<Incoming>) -> S3Error {
     let (parts, body) = answer.into_parts();
     let body = collect(body, LARGEST_ERROR).await.unwrap_or_default();
-    judge(parts.status, &body)
+    match judge(parts.status, &body) {
+        S3Error::Store {
+            status, code, message, ..
+        } => S3Error::Store {
+            status,
+            code,
+            message,
+            about: Box::new(about(&parts.headers)),
+        },
+        error => error,
+    }
+}
+
+/// What a store says of an object along with its no: that a delete marker lies there, which version it is and of when.
+fn about(store: &HeaderMap) -> HeaderMap {
+    let said = headers::to_client(store);
+    let mut about = HeaderMap::new();
+    for name in [
+        ETAG,
+        LAST_MODIFIED,
+        HeaderName::from_static("x-amz-delete-marker"),
+        HeaderName::from_static("x-amz-version-id"),
+    ] {
+        if let Some(value) = said.get(&name) {
+            about.insert(name, value.clone());
+        }
+    }
+    if let Some(methods) = store.get(ALLOW) {
+        about.insert(ALLOW, methods.clone());
+    }
+    about
 }
 
 /// A store's no. What concerns the gate's own credential, or asks the gate to go elsewhere, is the operator's matter and tells
@@ -115,7 +150,12 @@ fn judge(status: StatusCode, body: &[u8]) -> S3Error {
     } else {
         message.unwrap_or_default()
     };
-    S3Error::Store { status, code, message }
+    S3Error::Store {
+        status,
+        code,
+        message,
+        about: Box::default(),
+    }
 }
 
 /// What a HEAD's bare status means.
@@ -125,6 +165,8 @@ fn default_code(status: StatusCode) -> &'static str {
         StatusCode::FORBIDDEN => "AccessDenied",
         StatusCode::PRECONDITION_FAILED => "PreconditionFailed",
         StatusCode::RANGE_NOT_SATISFIABLE => "InvalidRange",
+        // Of a HEAD: the version asked for is a delete marker.
+        StatusCode::METHOD_NOT_ALLOWED => "MethodNotAllowed",
         StatusCode::CONFLICT => "ConditionalRequestConflict",
         _ => "InvalidRequest",
     }

@@ -7,7 +7,7 @@
 mod auth;
 
 use http::header::{CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::body::Fault;
 use crate::body::aws_chunked::FramingError;
@@ -100,6 +100,20 @@ pub enum S3Error {
         code: String,
         /// Its message.
         message: String,
+        /// What it says of the object along with it (a delete marker, a version), as a client may see it.
+        about: Box<HeaderMap>,
+    },
+    /// A request that S3 does not take.
+    #[error("{message}")]
+    InvalidRequest {
+        /// In S3's words.
+        message: &'static str,
+    },
+    /// The object has no part of this number.
+    #[error("there is no part {number}")]
+    InvalidPartNumber {
+        /// As asked for.
+        number: u32,
     },
     /// The store gave no answer that a client could use.
     #[error("the store failed")]
@@ -185,6 +199,9 @@ impl S3Error {
         {
             headers.insert(CONTENT_RANGE, range);
         }
+        if let Self::Store { about, .. } = self {
+            headers.extend((**about).clone());
+        }
         if words.status == StatusCode::SERVICE_UNAVAILABLE {
             let asked = match self {
                 Self::Refused(refusal) => refusal.retry_after().map(|span| span.as_secs().max(1)),
@@ -263,7 +280,16 @@ impl S3Error {
                 "InvalidRange",
                 "The requested range is not satisfiable",
             ),
-            Self::Store { status, code, message } => words(*status, code, message.as_str()),
+            Self::InvalidRequest { message } => words(BAD, "InvalidRequest", *message),
+            // Its own documentation has no such code; this is what S3 answers, and what its emulators were held to.
+            Self::InvalidPartNumber { .. } => words(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "InvalidPartNumber",
+                "The requested partnumber is not satisfiable",
+            ),
+            Self::Store {
+                status, code, message, ..
+            } => words(*status, code, message.as_str()),
             Self::StoreFailed => words(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "ServiceUnavailable",

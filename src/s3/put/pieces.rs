@@ -146,7 +146,12 @@ fn late(code: String, message: String) -> S3Error {
             return S3Error::StoreFailed;
         }
     };
-    S3Error::Store { status, code, message }
+    S3Error::Store {
+        status,
+        code,
+        message,
+        about: Box::default(),
+    }
 }
 
 /// The text of the first element of this name.
