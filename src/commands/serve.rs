@@ -23,7 +23,6 @@ use crate::keys::transport::{Transport, TransportError};
 use crate::keys::vault::Vault;
 use crate::keys::{Keys, TenantKey};
 use crate::listener::{Listener, ListenerOptions};
-use crate::s3::auth::Regions;
 use crate::telemetry::clock::Clock;
 use crate::telemetry::logs;
 use crate::telemetry::trail::{self, Trail};
@@ -244,6 +243,6 @@ fn assemble(config: Config, clock: Clock) -> Result<(Vec<ListenerOptions>, Gatew
         config.keys.bounds,
         config.keys.budgets,
     );
-    let gateway = Gateway::new(Arc::new(tenants), Arc::new(keys), Regions::Any, clock);
+    let gateway = Gateway::new(Arc::new(tenants), Arc::new(keys), config.s3, clock);
     Ok((config.listeners, gateway))
 }

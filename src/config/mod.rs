@@ -22,6 +22,7 @@ pub use mistake::{Fault, Mistake, Mistakes};
 
 use crate::config::outside::Outside;
 use crate::config::section::{Report, Section};
+use crate::gateway::S3Options;
 use crate::keys::budget::Budgets;
 use crate::keys::identity::Identity;
 use crate::keys::key_url::KeyUrl;
@@ -50,6 +51,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// Where clients are served: one listener at least, no address twice.
     pub listeners: Vec<ListenerOptions>,
+    /// How S3 is spoken.
+    pub s3: S3Options,
     /// The real stores, by name: one at least.
     pub stores: BTreeMap<String, StoreOptions>,
     /// What all tenants' keys have in common.
@@ -176,6 +179,7 @@ fn read(mut root: Section<'_, '_>, outside: &Outside<'_>) -> Option<Config> {
     let admin = admin(root.section("admin"), outside, &mut taken);
     let listeners = serving::listeners(root.several("listener"), outside, drain, &mut taken);
 
+    let s3 = serving::s3(root.section("s3"));
     let stores = serving::stores(root.named("store"), outside);
     let mut key_section = root.section("keys");
     let (keys, hosts) = keys::keys(&mut key_section, outside, dev, &stores);
@@ -199,6 +203,7 @@ fn read(mut root: Section<'_, '_>, outside: &Outside<'_>) -> Option<Config> {
         trail: trail?,
         admin: admin?,
         listeners,
+        s3,
         stores: stores.into_iter().map(whole).collect::<Option<_>>()?,
         keys: keys?,
         tenants: tenants.collect::<Option<_>>()?,

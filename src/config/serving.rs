@@ -9,7 +9,9 @@ use crate::config::mistake::Fault;
 use crate::config::outside::Outside;
 use crate::config::section::{Entry, Section};
 use crate::config::{Bucket, Client, Tenant, value};
+use crate::gateway::S3Options;
 use crate::listener::ListenerOptions;
+use crate::s3::auth::{Regions, SigV2};
 use crate::tenant::Pattern;
 use crate::upstream::StoreOptions;
 use crate::upstream::sigv4::{Credential, SecretKey};
@@ -77,6 +79,33 @@ pub(super) fn address(
 
 fn number(section: &mut Section<'_, '_>, key: &'static str, least: u32, most: u32) -> Option<u32> {
     section.take(key).and_then(|entry| entry.number(least, most))
+}
+
+/// `[s3]`.
+pub(super) fn s3(mut section: Section<'_, '_>) -> S3Options {
+    let mut options = S3Options::default();
+    let domains = section.take("domains").and_then(Entry::list);
+    for entry in domains.into_iter().flatten() {
+        let Some(domain) = entry.text() else { continue };
+        match options.domains.with(domain) {
+            Ok(domains) => options.domains = domains,
+            Err(_) => entry.wrong(Fault::Form("a domain, like \"s3.example.com\"")),
+        }
+    }
+    let regions = section.take("regions").and_then(Entry::list).unwrap_or_default();
+    let regions: Vec<_> = regions.iter().filter_map(|entry| entry.parsed(value::region)).collect();
+    if !regions.is_empty() {
+        options.regions = Regions::Only(regions);
+    }
+    let places = [
+        ("presigned", SigV2::Presigned),
+        ("everywhere", SigV2::Everywhere),
+        ("nowhere", SigV2::Nowhere),
+    ];
+    if let Some(sig_v2) = section.take("sig_v2").and_then(|entry| entry.choice(&places)) {
+        options.sig_v2 = sig_v2;
+    }
+    options
 }
 
 /// `[store.…]`; `None` where one has a mistake.

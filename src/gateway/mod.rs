@@ -20,10 +20,11 @@ use tracing::Instrument;
 pub use connection::{Connection, CutGuard};
 
 use crate::keys::{Keys, Refusal};
-use crate::s3::auth::{Authenticator, Regions};
+use crate::s3::auth::{AuthError, Authenticator, Form, Identity, Payload, Regions, SigV2};
 use crate::s3::bucket;
 use crate::s3::error::S3Error;
 use crate::s3::exchange::Exchange;
+use crate::s3::host::{self, Domains};
 use crate::s3::layouts::Layouts;
 use crate::s3::object::Object;
 use crate::s3::operation::{Address, Operation};
@@ -31,6 +32,7 @@ use crate::telemetry::audit::{self, Event};
 use crate::telemetry::clock::Clock;
 use crate::telemetry::metrics;
 use crate::tenant::{Container, Denied, Tenants};
+use crate::upstream::sigv4::Credential;
 
 /// The body of an answer. An error ends it by resetting the connection: a client must never take a part for the whole.
 pub type AnswerBody = UnsyncBoxBody<Bytes, std::io::Error>;
@@ -38,10 +40,39 @@ pub type AnswerBody = UnsyncBoxBody<Bytes, std::io::Error>;
 /// The gate: everything it needs to answer a request.
 pub struct Gateway {
     authenticator: Authenticator,
+    options: S3Options,
     tenants: Arc<Tenants>,
     keys: Arc<Keys>,
     layouts: Layouts,
     clock: Clock,
+}
+
+/// How S3 is spoken.
+#[derive(Clone, Debug)]
+pub struct S3Options {
+    /// Regions that clients may sign for.
+    pub regions: Regions,
+    /// Where signatures of version 2 are taken.
+    pub sig_v2: SigV2,
+    /// Domains below which the host names the bucket.
+    pub domains: Domains,
+}
+
+impl Default for S3Options {
+    fn default() -> Self {
+        Self {
+            regions: Regions::Any,
+            sig_v2: SigV2::default(),
+            domains: Domains::default(),
+        }
+    }
+}
+
+/// Who asks, and what the signature says of the body.
+struct Asker<'a> {
+    /// Nobody, where the bucket is open to the world.
+    credential: Option<&'a Credential>,
+    payload: Payload,
 }
 
 /// What has been found out about a request so far, for its answer, the log and the audit.
@@ -53,12 +84,16 @@ struct Asked {
 }
 
 impl Gateway {
-    /// A gate for these tenants and keys. Clients may sign for any of `regions`.
-    pub fn new(tenants: Arc<Tenants>, keys: Arc<Keys>, regions: Regions, clock: Clock) -> Self {
+    /// A gate for these tenants and keys.
+    pub fn new(tenants: Arc<Tenants>, keys: Arc<Keys>, options: S3Options, clock: Clock) -> Self {
         let clients = Arc::clone(&tenants);
-        let authenticator = Authenticator::new(move |access_key| clients.credential(access_key), regions);
+        let lookup = move |access_key: &str| clients.credential(access_key);
+        let authenticator = Authenticator::new(lookup, options.regions.clone())
+            .with_sig_v2(options.sig_v2)
+            .with_domains(options.domains.clone());
         Self {
             authenticator,
+            options,
             tenants,
             keys,
             layouts: Layouts::default(),
@@ -114,14 +149,20 @@ impl Gateway {
         asked: &mut Asked,
     ) -> Result<Response<AnswerBody>, S3Error> {
         // Who is asking: nothing of the request counts before its signature does.
-        let verified = self.authenticator.verify(parts, self.clock.now().system_time())?;
+        let identity = self.authenticator.identify(parts, self.clock.now().system_time())?;
+        let signed_url = identity.form() == Some(Form::Query);
+        let stated = with_stated(parts, &identity)?;
+        let parts = stated.as_ref().unwrap_or(parts);
 
         // What is asked.
-        let address = Address::of(parts, None);
-        let operation = Operation::of(&parts.method, &address, &parts.headers)?;
+        let in_host = host::of(parts).and_then(|host| host::bucket_of_host(host, &self.options.domains));
+        let address = Address::of(parts, in_host.as_deref());
+        let operation = Operation::of(&parts.method, &address, &parts.headers, signed_url)?;
         asked.operation = Some(operation);
+        let credential = identity.credential().map(Arc::clone);
         if operation == Operation::ListBuckets {
-            let listed = bucket::list(&self.tenants, verified.credential(), &address).await?;
+            let credential = credential.ok_or(AuthError::Missing)?;
+            let listed = bucket::list(&self.tenants, &credential, &address).await?;
             return Ok(listed.map(full));
         }
 
@@ -130,9 +171,11 @@ impl Gateway {
         asked.name.clone_from(&name);
         let prefix = address.prefix()?;
         let within = operation.within(&name, &prefix);
-        let access = self
-            .tenants
-            .resolve(Some(verified.credential()), address.bucket, within)?;
+        let access = match operation {
+            // Browsers ask it without a signature, of any bucket.
+            Operation::Preflight => self.tenants.preflight(address.bucket, within)?,
+            _ => self.tenants.resolve(credential.as_deref(), address.bucket, within)?,
+        };
         asked.container = Some(Arc::clone(&access.container));
         if access.container.shared && !operation.is_safe_where_tenants_share() {
             return Err(Denied::OutsidePrefix.into());
@@ -149,8 +192,23 @@ impl Gateway {
             version: address.version().map(Into::into),
         };
         let exchange = Exchange { parts, address, object };
-        self.perform(operation, &exchange, verified, body, connection).await
+        let asker = Asker {
+            credential: credential.as_deref(),
+            payload: identity.into_payload(),
+        };
+        self.perform(operation, &exchange, asker, body, connection).await
     }
+}
+
+/// The request with the headers that a presigned URL states in its query; `None` where it states none.
+fn with_stated(parts: &Parts, identity: &Identity) -> Result<Option<Parts>, AuthError> {
+    let stated = identity.hoisted(parts)?;
+    if stated.is_empty() {
+        return Ok(None);
+    }
+    let mut parts = parts.clone();
+    parts.headers.extend(stated);
+    Ok(Some(parts))
 }
 
 /// Says what went wrong to those who must know: the audit where it is about a key or a seal, the log otherwise.

@@ -7,9 +7,8 @@ use bytes::Bytes;
 use http::Response;
 use hyper::body::Incoming;
 
-use crate::gateway::{AnswerBody, Connection, Gateway, full, nothing, transfer};
+use crate::gateway::{AnswerBody, Asker, Connection, Gateway, full, nothing, transfer};
 use crate::keys::{CleanUp, Lease};
-use crate::s3::auth::Verified;
 use crate::s3::error::S3Error;
 use crate::s3::exchange::Exchange;
 use crate::s3::object::Object;
@@ -24,7 +23,7 @@ impl Gateway {
         &self,
         operation: Operation,
         exchange: &Exchange<'_>,
-        verified: Verified,
+        asker: Asker<'_>,
         body: Incoming,
         connection: &Connection,
     ) -> Result<Response<AnswerBody>, S3Error> {
@@ -33,7 +32,7 @@ impl Gateway {
         match operation {
             Operation::PutObject => {
                 let lease = self.keys.to_write(tenant).await?;
-                let written = put::put(exchange, lease, verified.into_payload(), body).await?;
+                let written = put::put(exchange, lease, asker.payload, body).await?;
                 Ok(written.map(|()| full(Bytes::new())))
             }
             Operation::GetObject => {
@@ -50,7 +49,7 @@ impl Gateway {
                 let deleted = self.clean_up(operation, exchange, put::delete(exchange)).await?;
                 Ok(deleted.map(|()| full(Bytes::new())))
             }
-            Operation::DeleteObjects => self.delete_many(exchange, verified, body).await,
+            Operation::DeleteObjects => self.delete_many(exchange, asker, body).await,
             Operation::ListObjects | Operation::ListObjectVersions => {
                 let page = self.clean_up(operation, exchange, list::list(exchange)).await?;
                 Ok(page.map(full))
@@ -64,7 +63,7 @@ impl Gateway {
                 Ok(found.map(|()| nothing()))
             }
             Operation::Passed(passed) => {
-                let work = pass::pass(exchange, passed, verified.into_payload(), body);
+                let work = pass::pass(exchange, passed, asker.payload, body);
                 Ok(self.clean_up(operation, exchange, work).await?.map(full))
             }
             // It tells what the bucket's rules permit, and nothing of what is in it.
@@ -88,15 +87,14 @@ impl Gateway {
     async fn delete_many(
         &self,
         exchange: &Exchange<'_>,
-        verified: Verified,
+        asker: Asker<'_>,
         body: Incoming,
     ) -> Result<Response<AnswerBody>, S3Error> {
-        let credential = Arc::clone(verified.credential());
-        let deletion = Deletion::read(&exchange.parts.headers, verified.into_payload(), body).await?;
+        let deletion = Deletion::read(&exchange.parts.headers, asker.payload, body).await?;
         let access = if exchange.container().shared {
             let mut every = deletion.keys.iter().map(|key| {
                 self.tenants
-                    .resolve(Some(&credential), exchange.address.bucket, Within::Key(key))
+                    .resolve(asker.credential, exchange.address.bucket, Within::Key(key))
             });
             let first = every.next().ok_or(S3Error::MalformedXml)??;
             for access in every {

@@ -263,6 +263,11 @@ pub fn keep_checksums(sealed: &str, to: &mut HeaderMap) {
     }
 }
 
+/// Whether it tells a browser what another origin may do.
+pub fn is_cors(name: &HeaderName) -> bool {
+    *name == VARY || name.as_str().starts_with("access-control-")
+}
+
 /// What goes along with every request to the store.
 pub fn to_any(client: &HeaderMap, to: &mut HeaderMap) {
     for name in &ALWAYS {

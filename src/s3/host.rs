@@ -31,6 +31,14 @@ impl Domains {
         let domains = domains.into_iter().map(|text| domain(text.as_ref()));
         domains.collect::<Result<_, _>>().map(Self)
     }
+
+    /// With one more.
+    ///
+    /// # Errors
+    /// As [`Domains::new`].
+    pub fn with(&self, domain: &str) -> Result<Self, InvalidDomain> {
+        Self::new(self.0.iter().map(String::as_str).chain([domain]))
+    }
 }
 
 /// The host that a request names: that of a target in absolute form, or else of the `Host` header. The authenticator refuses

@@ -118,6 +118,10 @@ fn about(store: &HeaderMap) -> HeaderMap {
             about.insert(name, value.clone());
         }
     }
+    // A browser of another origin may read the error only if the store's CORS rules say so.
+    for (name, value) in said.iter().filter(|(name, _)| headers::is_cors(name)) {
+        about.append(name.clone(), value.clone());
+    }
     if let Some(methods) = store.get(ALLOW) {
         about.insert(ALLOW, methods.clone());
     }

@@ -5,6 +5,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 
+use crate::s3::auth::is_hoistable;
 use crate::s3::error::S3Error;
 use crate::s3::passed::Passed;
 use crate::tenant::Within;
@@ -176,18 +177,18 @@ impl<'a> Address<'a> {
     pub fn passed_query(&self) -> String {
         let passed = self
             .parameters()
-            .filter(|(name, _)| !is_signature(name) && *name != "x-id" && *name != VERSION);
+            .filter(|(name, _)| !is_signature(name) && !is_hoistable(name) && *name != "x-id" && *name != VERSION);
         let pairs: Vec<String> = passed.map(|(name, value)| format!("{name}={value}")).collect();
         pairs.join("&")
     }
 }
 
 impl Operation {
-    /// Names the operation, or refuses it.
+    /// Names the operation, or refuses it. The query of a signed URL may state headers too.
     ///
     /// # Errors
     /// 501 for what is not known; 400 for a query that is no UTF-8, which stores answer as they please.
-    pub fn of(method: &Method, address: &Address<'_>, headers: &HeaderMap) -> Result<Self, S3Error> {
+    pub fn of(method: &Method, address: &Address<'_>, headers: &HeaderMap, signed_url: bool) -> Result<Self, S3Error> {
         percent_decode_str(address.query)
             .decode_utf8()
             .map_err(|_| S3Error::InvalidUri)?;
@@ -202,7 +203,7 @@ impl Operation {
         let unknown = address
             .parameters()
             .map(|(name, _)| name)
-            .find(|name| !operation.takes(name, allowed));
+            .find(|name| !(operation.takes(name, allowed) || signed_url && is_hoistable(name)));
         if let Some(name) = unknown {
             return Err(not_implemented(format!("the query parameter {name}")));
         }
@@ -353,7 +354,7 @@ mod tests {
             .body(())
             .unwrap()
             .into_parts();
-        Operation::of(&parts.method, &Address::of(&parts, None), &parts.headers)
+        Operation::of(&parts.method, &Address::of(&parts, None), &parts.headers, false)
     }
 
     #[test]
@@ -443,7 +444,7 @@ mod tests {
         ] {
             let request = http::Request::builder().method(method).uri("/b/k").header(header, "x");
             let (parts, ()) = request.body(()).unwrap().into_parts();
-            let operation = Operation::of(&parts.method, &Address::of(&parts, None), &parts.headers);
+            let operation = Operation::of(&parts.method, &Address::of(&parts, None), &parts.headers, false);
             assert!(matches!(operation, Err(S3Error::NotImplemented { .. })), "{header}");
         }
     }

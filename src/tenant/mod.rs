@@ -157,6 +157,22 @@ impl Tenants {
         Ok(Access { container, caller })
     }
 
+    /// The container of this name for a browser's preflight, which nobody signs: it tells the bucket's CORS rules, and nothing of what
+    /// is in it.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn preflight(&self, container: &str, within: Within<'_>) -> Result<Access, Denied> {
+        let container = match self.containers.get(container) {
+            Some(found) => Arc::clone(found),
+            None => Arc::new(self.by_rule(None, container, within)?),
+        };
+        Ok(Access {
+            container,
+            caller: Caller::Nobody,
+        })
+    }
+
     /// The container that the first rule makes of this name.
     fn by_rule(&self, client: Option<&Client>, name: &str, within: Within<'_>) -> Result<Container, Denied> {
         let served = |rule: &&Rule| rule.store.system_container() != name;

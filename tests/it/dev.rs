@@ -86,16 +86,20 @@ fn trail_holds(data: &Path) {
     assert_eq!(status, Some(0), "{said}");
     let (status, exported) = run(&["audit", "export", trail_text, "--tenant", "acme"]);
     assert_eq!(status, Some(0), "{exported}");
-    for event in ["lease_granted", "dek_made", "key_refused", "request_refused", "request_id"] {
+    for event in [
+        "lease_granted",
+        "dek_made",
+        "key_refused",
+        "request_refused",
+        "request_id",
+    ] {
         assert!(exported.contains(event), "{event} is missing of:\n{exported}");
     }
     assert!(!exported.contains("globex"), "another tenant's line");
     assert_eq!(run(&["audit", "export", trail_text, "--tenant", "nobody"]).0, Some(2));
 
     let mut files = fs::read_dir(&trail).unwrap().map(|entry| entry.unwrap().path());
-    let file = files
-        .find(|path| path.to_str().unwrap().contains("/acme."))
-        .unwrap();
+    let file = files.find(|path| path.to_str().unwrap().contains("/acme.")).unwrap();
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replacen("key_refused", "key_accepted", 1)).unwrap();
     assert_eq!(run(&["audit", "verify", trail_text]).0, Some(1));

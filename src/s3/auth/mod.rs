@@ -252,6 +252,43 @@ impl Authenticator {
     }
 }
 
+impl Identity {
+    /// Whose signature it is; nobody's where there is none.
+    pub fn credential(&self) -> Option<&Arc<Credential>> {
+        match self {
+            Self::Verified(verified) => Some(verified.credential()),
+            Self::Anonymous(_) => None,
+        }
+    }
+
+    /// Where the signature stood.
+    pub fn form(&self) -> Option<Form> {
+        match self {
+            Self::Verified(verified) => Some(verified.form()),
+            Self::Anonymous(_) => None,
+        }
+    }
+
+    /// As [`Verified::hoisted`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn hoisted(&self, parts: &Parts) -> Result<HeaderMap, AuthError> {
+        match self {
+            Self::Verified(verified) => verified.hoisted(parts),
+            Self::Anonymous(_) => Ok(HeaderMap::new()),
+        }
+    }
+
+    /// What the body must be held to.
+    pub fn into_payload(self) -> Payload {
+        match self {
+            Self::Verified(verified) => verified.into_payload(),
+            Self::Anonymous(payload) => payload,
+        }
+    }
+}
+
 impl Verified {
     /// Whose signature it is; its access key leads to the tenant.
     pub fn credential(&self) -> &Arc<Credential> {

@@ -28,7 +28,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::uri::{Authority, Scheme};
 use portcullis::dev::standin::{Operation, Standin, StandinOptions};
 use portcullis::dev::store;
-use portcullis::gateway::{Connection, Gateway};
+use portcullis::gateway::{Connection, Gateway, S3Options};
 use portcullis::keys::budget::Budgets;
 use portcullis::keys::identity::{Identity, PUBLIC_AUDIENCE};
 use portcullis::keys::key_url::{KeyUrl, VaultHosts};
@@ -37,7 +37,6 @@ use portcullis::keys::transport::{Transport, TransportOptions};
 use portcullis::keys::vault::Vault;
 use portcullis::keys::{Bounds, Keys, TenantKey, Terms};
 use portcullis::listener::{Listener, ListenerOptions};
-use portcullis::s3::auth::Regions;
 use portcullis::seal::OriginSecrets;
 use portcullis::telemetry::clock::{Clock, Skew};
 use portcullis::tenant::{Client as Permitted, Container, Tenants};
@@ -261,7 +260,12 @@ impl World {
             Budgets::default(),
         );
         let tenants = Tenants::new(clients.into(), containers.into());
-        Gateway::new(Arc::new(tenants), Arc::new(keys), Regions::Any, self.clock.clone())
+        Gateway::new(
+            Arc::new(tenants),
+            Arc::new(keys),
+            S3Options::default(),
+            self.clock.clone(),
+        )
     }
 
     /// The store as the gate reaches it: through the adversary.
