@@ -18,3 +18,4 @@ mod standin;
 mod store;
 mod vault;
 mod world;
+mod writing;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, HOST, RANGE};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, RANGE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -54,6 +54,11 @@ impl Client {
         }
     }
 
+    /// Another client of the same bucket.
+    pub fn with(&self, credential: Credential) -> Self {
+        Self::new(self.address, credential, self.clock.clone(), &self.bucket)
+    }
+
     pub fn credential(&self) -> Arc<Credential> {
         Arc::clone(&self.credential)
     }
@@ -87,10 +92,26 @@ impl Client {
 
     /// One request, signed with everything in it.
     pub async fn send(&self, method: Method, key: &str, headers: HeaderMap, body: &[u8]) -> Answer {
+        self.send_as(method, key, headers, body, PayloadHash::of(body)).await
+    }
+
+    /// One request whose signature says this of its body.
+    pub async fn send_as(
+        &self,
+        method: Method,
+        key: &str,
+        headers: HeaderMap,
+        body: &[u8],
+        payload: PayloadHash,
+    ) -> Answer {
         let (mut parts, ()) = Request::new(()).into_parts();
         parts.method = method;
         parts.headers = headers;
-        self.sign(&mut parts, key, PayloadHash::of(body));
+        if parts.method == Method::PUT {
+            // Also of an empty body: S3 wants it said.
+            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        }
+        self.sign(&mut parts, key, payload);
         let body = Full::new(Bytes::copy_from_slice(body));
         match self.http.request(Request::from_parts(parts, body)).await {
             Ok(answer) => Answer::collect(answer).await,
@@ -117,9 +138,27 @@ impl Client {
         Stalled { stream, got }
     }
 
+    /// Begins a PUT that waits to be told to send its body (`Expect: 100-continue`), and gives the first head that comes back: an
+    /// interim one, or the answer itself.
+    pub async fn expect_put(&self, key: &str, len: usize, headers: HeaderMap) -> String {
+        let mut headers = headers;
+        headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
+        let mut stream = self.ask_with(Method::PUT, key, Some(len), headers).await;
+        let mut got = Vec::new();
+        while !got.windows(4).any(|end| end == b"\r\n\r\n") {
+            assert_ne!(stream.read_buf(&mut got).await.unwrap(), 0, "no head");
+        }
+        String::from_utf8_lossy(&got).into_owned()
+    }
+
     async fn ask(&self, method: Method, key: &str, len: Option<usize>) -> TcpStream {
+        self.ask_with(method, key, len, HeaderMap::new()).await
+    }
+
+    async fn ask_with(&self, method: Method, key: &str, len: Option<usize>, headers: HeaderMap) -> TcpStream {
         let (mut parts, ()) = Request::new(()).into_parts();
         parts.method = method;
+        parts.headers = headers;
         if let Some(len) = len {
             parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
         }

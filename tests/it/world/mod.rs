@@ -41,7 +41,7 @@ use portcullis::seal::OriginSecrets;
 use portcullis::telemetry::clock::{Clock, Skew};
 use portcullis::tenant::{Client as Permitted, Container, Tenants};
 use portcullis::upstream::sigv4::{Credential, SecretKey};
-use portcullis::upstream::{Store, StoreKeyring, StoreOptions};
+use portcullis::upstream::{Dialect, Store, StoreKeyring, StoreOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -67,6 +67,8 @@ pub struct World {
     pub globex: Client,
     /// How long a yes of the vault counts.
     pub bounds: Bounds,
+    /// What the gate takes its store to be.
+    pub dialect: Dialect,
     pub clock: Clock,
     skew: Arc<Skew>,
     gate: CancellationToken,
@@ -84,6 +86,16 @@ impl World {
 
     /// A gate with these bounds.
     pub async fn bounded(bounds: Bounds) -> Self {
+        Self::set_up(bounds, Dialect::default()).await
+    }
+
+    /// A gate that takes its store to be so.
+    pub async fn before(dialect: Dialect) -> Self {
+        let hour = Duration::from_secs(3600);
+        Self::set_up(Bounds::new(hour, hour), dialect).await
+    }
+
+    async fn set_up(bounds: Bounds, dialect: Dialect) -> Self {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         audit::capture();
@@ -112,6 +124,7 @@ impl World {
             standin,
             adversary,
             bounds,
+            dialect,
             clock,
             skew,
             gate: CancellationToken::new(),
@@ -279,7 +292,7 @@ impl World {
             credential: Arc::new(credential),
             roots: None,
             system_container: SYSTEM_CONTAINER.to_owned(),
-            dialect: portcullis::upstream::Dialect::default(),
+            dialect: self.dialect,
         };
         Arc::new(Store::new(options, self.clock.clone()).unwrap())
     }
