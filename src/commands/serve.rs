@@ -181,7 +181,11 @@ fn assemble(config: Config, clock: Clock) -> Result<(Vec<ListenerOptions>, Gatew
             what: format!("store {name}"),
             source,
         })?;
-        stores.insert(name, Arc::new(store));
+        let store = Arc::new(store);
+        // Told to the log early; a store that is down now is asked again when it matters.
+        let probed = Arc::clone(&store);
+        tokio::spawn(async move { probed.heeded().await });
+        stores.insert(name, store);
     }
     let unknown = |name: &str| ServeError::Io {
         what: format!("store {name}"),

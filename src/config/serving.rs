@@ -13,11 +13,15 @@ use crate::gateway::S3Options;
 use crate::listener::ListenerOptions;
 use crate::s3::auth::{Regions, SigV2};
 use crate::tenant::Pattern;
-use crate::upstream::StoreOptions;
 use crate::upstream::sigv4::{Credential, SecretKey};
+use crate::upstream::{Addressing, ConditionalWrites, Dialect, Payload, Provider, StoreOptions};
 
 /// The least of a client's secret, in bytes. Amazon's have 40.
 const LEAST_SECRET: usize = 16;
+/// The least of `largest_put`: what is larger goes in parts, of which S3 takes none smaller.
+const LEAST_PUT: u64 = 5 << 20;
+/// The most of it: S3's own limit.
+const MOST_PUT: u64 = 5 << 30;
 /// The region that requests are signed for unless configured: what SDKs take for stores that have none.
 const REGION: &str = "us-east-1";
 
@@ -144,6 +148,11 @@ fn store(name: String, mut section: Section<'_, '_>, outside: &Outside<'_>) -> O
     let system_container = section
         .need("system_container")
         .and_then(|entry| entry.parsed(|name| value::bucket(name).map(|()| name.to_owned())));
+    let amazons = endpoint.as_ref().is_some_and(|(_, authority)| {
+        let host = authority.host();
+        host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn")
+    });
+    let dialect = dialect(&mut section, if amazons { Provider::Aws } else { Provider::Other });
     let (scheme, authority) = endpoint?;
     Some(StoreOptions {
         name,
@@ -153,7 +162,51 @@ fn store(name: String, mut section: Section<'_, '_>, outside: &Outside<'_>) -> O
         credential: credential?,
         roots: roots?,
         system_container: system_container?,
-        dialect: crate::upstream::Dialect::default(),
+        dialect: dialect?,
+    })
+}
+
+/// How the store differs: what is known of its provider, and what is said otherwise.
+fn dialect(section: &mut Section<'_, '_>, provider: Provider) -> Option<Dialect> {
+    let providers = [
+        ("aws", Provider::Aws),
+        ("minio", Provider::Minio),
+        ("garage", Provider::Garage),
+        ("ceph", Provider::Ceph),
+        ("other", Provider::Other),
+    ];
+    let provider = match section.take("provider") {
+        None => Some(provider),
+        Some(entry) => entry.choice(&providers),
+    };
+    let known = Dialect::of(provider.unwrap_or_default());
+    let addressing = match section.take("addressing") {
+        None => Some(known.addressing),
+        Some(entry) => entry.choice(&[("path", Addressing::Path), ("virtual", Addressing::Virtual)]),
+    };
+    let payload = match section.take("payload") {
+        None => Some(known.payload),
+        Some(entry) => entry.choice(&[("unsigned", Payload::Unsigned), ("trailer", Payload::Trailer)]),
+    };
+    let conditional_writes = match section.take("conditional_writes") {
+        None => Some(known.conditional_writes),
+        Some(entry) if entry.is_text() => entry.choice(&[("probe", ConditionalWrites::Probe)]),
+        Some(entry) => entry.flag().map(|heeded| match heeded {
+            true => ConditionalWrites::Heeded,
+            false => ConditionalWrites::Ignored,
+        }),
+    };
+    let largest_put = match section.take("largest_put") {
+        None => Some(known.largest_put),
+        Some(entry) => entry.parsed(|text| value::size_within(text, LEAST_PUT, MOST_PUT)),
+    };
+    provider?;
+    Some(Dialect {
+        addressing: addressing?,
+        payload: payload?,
+        conditional_writes: conditional_writes?,
+        largest_put: largest_put?,
+        ..known
     })
 }
 

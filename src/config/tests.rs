@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::keys::identity::Identity;
+use crate::upstream::{Addressing, ConditionalWrites, Dialect, Payload, Provider};
 
 const EXAMPLE: &str = include_str!("../../config/example.toml");
 const SECRET: &str = "correct-horse-battery-staple-correct-horse";
@@ -124,6 +125,7 @@ fn the_example_shows_the_defaults() {
     assert_eq!(said.admin, silent.admin);
     assert_eq!(said.buckets, silent.buckets);
     assert_eq!(said.keys.keyring, silent.keys.keyring);
+    assert_eq!(said.stores["main"].dialect, silent.stores["main"].dialect);
     assert_eq!(format!("{:?}", said.keys.bounds), format!("{:?}", silent.keys.bounds));
     assert_eq!(said.keys.transport.deadline, silent.keys.transport.deadline);
     let of = |config: &Config| {
@@ -152,6 +154,10 @@ fn each_mistake_is_told_with_its_place() {
         ("tenants = [\"acme\"]", "tenants = \"acme\"", "credential[0].tenants: should be a list, not text"),
         ("kind = \"managed\"", "kind = \"certificate\"", "identity.own.kind: should be one of \"federated\", \"managed\", \"workload\""),
         ("kind = \"s3\"", "kind = \"gcs\"", "store.main.kind: should be one of \"s3\""),
+        ("# provider = \"aws\"", "provider = \"gcs\"", "store.main.provider: should be one of \"aws\", \"minio\", \"garage\", \"ceph\", \"other\""),
+        ("# conditional_writes = true", "conditional_writes = \"yes\"", "store.main.conditional_writes: should be one of \"probe\""),
+        ("# conditional_writes = true", "conditional_writes = 1", "store.main.conditional_writes: should be true or false, not a number"),
+        ("# largest_put = \"5GiB\"", "largest_put = \"4MiB\"", "store.main.largest_put: should be from 5MiB to 5GiB"),
         // Files.
         ("tls/server.pem", "tls/none.pem", "listener[0].tls.certificate: tls/none.pem can't be read: No such file or directory (os error 2)"),
         ("tls/server.pem", "tls/server.key", "listener[0].tls.certificate: tls/server.key holds no usable PEM certificate"),
@@ -304,6 +310,31 @@ fn addresses_may_come_from_the_environment() {
             .to_string()
             .ends_with("listener[0].address.env: is taken by admin.address already")
     );
+}
+
+#[test]
+fn a_store_is_what_its_provider_makes_it_unless_said_otherwise() {
+    let files = Files::new("dialect");
+    let with = |endpoint: &str, lines: &str| {
+        let text = EXAMPLE.replacen("https://s3.eu-central-1.amazonaws.com", endpoint, 1);
+        let text = text.replacen("kind = \"s3\"\n", &format!("kind = \"s3\"\n{lines}\n"), 1);
+        files.parse(&text).ok().unwrap().stores["main"].dialect
+    };
+    let amazon = "https://s3.cn-north-1.amazonaws.com.cn";
+    assert_eq!(with(amazon, ""), Dialect::of(Provider::Aws));
+    assert_eq!(with("https://s3.example.com", ""), Dialect::of(Provider::Other));
+    assert_eq!(with(amazon, "provider = \"ceph\""), Dialect::of(Provider::Ceph));
+    let all = "provider = \"minio\"\naddressing = \"virtual\"\npayload = \"trailer\"\nconditional_writes = false\nlargest_put = \"64MiB\"";
+    let said = Dialect {
+        addressing: Addressing::Virtual,
+        payload: Payload::Trailer,
+        conditional_writes: ConditionalWrites::Ignored,
+        largest_put: 64 << 20,
+        ..Dialect::of(Provider::Minio)
+    };
+    assert_eq!(with("http://127.0.0.1:9000", all), said);
+    let probed = with(amazon, "conditional_writes = \"probe\"").conditional_writes;
+    assert_eq!(probed, ConditionalWrites::Probe);
 }
 
 #[test]

@@ -51,6 +51,34 @@ fn spell(span: Duration) -> String {
     }
 }
 
+/// A whole number of bytes with its unit, within bounds: `512KiB`, `64MiB`, `5GiB`.
+pub(super) fn size_within(text: &str, least: u64, most: u64) -> Result<u64, Fault> {
+    let fault = Fault::Form("a whole number with its unit, like \"512KiB\", \"64MiB\" or \"5GiB\"");
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits).unwrap_or_default();
+    let shift = SIZES.iter().find(|(name, _)| *name == unit).map(|(_, shift)| *shift);
+    let (Ok(number), Some(shift)) = (number.parse::<u32>(), shift) else {
+        return Err(fault);
+    };
+    let size = u64::from(number) << shift;
+    match (least..=most).contains(&size) {
+        true => Ok(size),
+        false => Err(Fault::Range {
+            least: spell_size(least),
+            most: spell_size(most),
+        }),
+    }
+}
+
+/// Units of sizes, and the power of two that each is; the largest first.
+const SIZES: [(&str, u32); 3] = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+
+/// A size as [`size_within`] reads it.
+fn spell_size(size: u64) -> String {
+    let unit = SIZES.iter().find(|(_, shift)| size.trailing_zeros() >= *shift);
+    unit.map_or_else(|| size.to_string(), |(name, shift)| format!("{}{name}", size >> shift))
+}
+
 /// A name of the configuration's own. A tenant's also stands in the keyring's object names, as it is.
 pub(super) fn name(text: &str) -> Result<(), Fault> {
     let clean = text
@@ -141,6 +169,18 @@ mod tests {
         for text in ["", "30", "s", "-1s", "1.5s", "30 s", "1d", "99999999999s", "3é"] {
             assert!(span(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_size_has_a_unit() {
+        for (text, size) in [("512KiB", 512 << 10), ("5MiB", 5 << 20), ("5GiB", 5 << 30)] {
+            assert_eq!(size_within(text, 1, 1 << 40), Ok(size));
+            assert_eq!(spell_size(size), text);
+        }
+        for text in ["", "5", "GiB", "5GB", "5 GiB", "-5GiB", "99999999999GiB"] {
+            assert!(matches!(size_within(text, 1, 1 << 40), Err(Fault::Form(_))), "{text}");
+        }
+        assert!(matches!(size_within("6GiB", 1, 5 << 30), Err(Fault::Range { .. })));
     }
 
     #[test]
