@@ -1,5 +1,6 @@
 //! What may go to a store. There is no way to make one of these from a client's bytes but through the seal.
 
+use std::fmt::Write;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use quick_xml::escape::escape;
 
 use crate::body::SealedBody;
 use crate::upstream::sigv4::PayloadHash;
@@ -58,14 +60,17 @@ impl StoreBody {
         Self::new(Kind::Document(bytes.into()))
     }
 
-    /// What ends an upload of the gate's own: the ETags of its parts, from the first on.
-    pub fn completion<'a>(etags: impl IntoIterator<Item = &'a str>) -> Self {
+    /// What ends an upload of the gate's own: its parts, from the first on, each by its ETag, and by its checksum where the store
+    /// has named one (`x-amz-checksum-crc64nvme`).
+    pub fn completion<'a>(parts: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> Self {
         let mut text = String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
-        for (number, etag) in (1_u32..).zip(etags) {
-            let etag = quick_xml::escape::escape(etag);
-            text.push_str(&format!(
-                "<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
-            ));
+        for (number, (etag, checksum)) in (1_u32..).zip(parts) {
+            let etag = escape(etag);
+            let _ = write!(text, "<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag>");
+            if let Some(checksum) = checksum.map(escape) {
+                let _ = write!(text, "<ChecksumCRC64NVME>{checksum}</ChecksumCRC64NVME>");
+            }
+            text.push_str("</Part>");
         }
         text.push_str("</CompleteMultipartUpload>");
         Self::document(text.into_bytes())

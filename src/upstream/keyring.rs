@@ -18,8 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::keys::service::{Epoch, Keyring, KeyringError, Record};
 use crate::seal::{DekId, Envelope};
+use crate::upstream::answer::collect;
 use crate::upstream::body::StoreBody;
-use crate::upstream::store::{Call, Caller, Store, collect};
+use crate::upstream::store::{Call, Caller, Store};
 
 /// A record is under 1 KiB; a page of their names under 512 KiB.
 const LARGEST_ANSWER: usize = 512 * 1024;

@@ -1,5 +1,6 @@
 //! The real store: a pooled client that signs what it sends, and takes nothing but sealed bodies and the gate's own documents.
 
+mod answer;
 mod body;
 mod dialect;
 mod keyring;
@@ -9,8 +10,9 @@ pub mod sigv4;
 mod store;
 mod trailer;
 
+pub use answer::collect;
 pub use body::StoreBody;
 pub use dialect::{Addressing, ConditionalWrites, Dialect, Payload, Provider};
 pub use keyring::StoreKeyring;
 pub use probe::Heeded;
-pub use store::{Call, Caller, Store, StoreError, StoreOptions, collect};
+pub use store::{Call, Caller, Store, StoreError, StoreOptions};

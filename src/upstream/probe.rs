@@ -7,9 +7,10 @@ use std::hash::BuildHasher;
 use http::header::{IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+use crate::upstream::answer::collect;
 use crate::upstream::body::StoreBody;
 use crate::upstream::dialect::ConditionalWrites;
-use crate::upstream::store::{Call, Caller, Store, StoreError, collect};
+use crate::upstream::store::{Call, Caller, Store, StoreError};
 
 /// An answer to the probe is a few lines.
 const LARGEST_ANSWER: usize = 64 * 1024;

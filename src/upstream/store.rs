@@ -3,11 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
@@ -27,7 +25,7 @@ use crate::upstream::trailer::{self, Framed};
 /// How long a store may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a store may be silent: take nothing of a request that it could take, begin no answer, or send nothing more of it.
-const SILENCE: Duration = Duration::from_secs(120);
+pub(super) const SILENCE: Duration = Duration::from_secs(120);
 /// The most, in bytes, that hyper reads ahead of an answer; its own bound would be six chunks.
 const BUFFER: usize = 128 * 1024;
 /// So often a store may name another place to ask before it is given up.
@@ -425,30 +423,6 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The whole body of an answer, of `most` bytes at the most. It may take long, as S3's own answers do that come behind white
-/// space, but must not fall silent.
-///
-/// # Errors
-/// It is longer, breaks off, or falls silent.
-pub async fn collect(mut body: Incoming, most: usize) -> Result<Bytes, StoreError> {
-    let mut whole = BytesMut::new();
-    loop {
-        match tokio::time::timeout(SILENCE, body.frame()).await {
-            Ok(Some(Ok(frame))) => whole.extend_from_slice(frame.data_ref().map_or(&[][..], |data| &**data)),
-            Ok(None) => return Ok(whole.freeze()),
-            Ok(Some(Err(error))) => {
-                tracing::warn!(%error, "the store's answer can't be read");
-                return Err(StoreError::Unreachable);
-            }
-            Err(_) => return Err(StoreError::Timeout),
-        }
-        if whole.len() > most {
-            tracing::warn!(most, "the store's answer is too long");
-            return Err(StoreError::Unreachable);
-        }
-    }
-}
-
 /// An error and its causes in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -459,4 +433,53 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::sigv4::SecretKey;
+
+    fn store(endpoint: &str, addressing: Addressing) -> Store {
+        let (scheme, authority) = endpoint.split_once("://").unwrap();
+        let options = StoreOptions {
+            name: "main".to_owned(),
+            scheme: scheme.parse().unwrap(),
+            authority: authority.parse().unwrap(),
+            region: "us-east-1".to_owned(),
+            credential: Arc::new(Credential::new("AKID", SecretKey::new("secret")).unwrap()),
+            roots: Some(rustls::RootCertStore::empty()),
+            system_container: "system".to_owned(),
+            dialect: Dialect {
+                addressing,
+                ..Dialect::default()
+            },
+        };
+        Store::new(options, Clock::system()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_bucket_stands_where_the_store_wants_it() {
+        let (path, host) = (Addressing::Path, Addressing::Virtual);
+        for (endpoint, addressing, bucket, key, target) in [
+            ("https://s3.x.com", path, "bkt", "a/../b", "https://s3.x.com/bkt/a/../b"),
+            ("https://s3.x.com", path, "bkt", "", "https://s3.x.com/bkt"),
+            ("https://s3.x.com", path, "", "", "https://s3.x.com/"),
+            ("http://s3.x.com:90", host, "bkt", "k", "http://bkt.s3.x.com:90/k"),
+            ("https://s3.x.com", host, "bkt", "", "https://bkt.s3.x.com/"),
+            ("https://s3.x.com", host, "", "", "https://s3.x.com/"),
+            ("https://s3.x.com", host, "b.kt", "k", "https://s3.x.com/b.kt/k"),
+            ("http://s3.x.com", host, "b.kt", "k", "http://b.kt.s3.x.com/k"),
+        ] {
+            let (uri, named) = store(endpoint, addressing).target(bucket, key, "", None).unwrap();
+            assert_eq!(uri.to_string(), target);
+            assert_eq!(uri.authority().map(Authority::as_str), named.to_str().ok(), "{target}");
+        }
+        let home = Home {
+            region: None,
+            authority: Some(Authority::from_static("s3.eu.x.com")),
+        };
+        let there = store("https://s3.x.com", host).target("bkt", "k", "uploads", Some(&home));
+        assert_eq!(there.unwrap().0.to_string(), "https://bkt.s3.eu.x.com/k?uploads=");
+    }
 }

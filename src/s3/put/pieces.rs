@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use http::header::ETAG;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
 use crate::body::SealedBody;
+use crate::body::checksum::Algorithm;
 use crate::s3::error::S3Error;
 use crate::s3::headers;
 use crate::s3::put::write::Writing;
@@ -38,8 +39,9 @@ pub(super) async fn store(writing: &Writing<'_>, sealed: SealedBody) -> Result<H
         let query = format!("partNumber={number}&uploadId={}", upload.id);
         let body = StoreBody::sealed(pieces.piece(next));
         let answer = object.ask(Method::PUT, &query, writing.always.clone(), body).await?;
-        let etag = answer.headers().get(ETAG).and_then(|etag| etag.to_str().ok());
-        parts.push(etag.ok_or(S3Error::StoreFailed)?.to_owned());
+        let text = |name: HeaderName| Some(answer.headers().get(name)?.to_str().ok()?.to_owned());
+        let etag = text(ETAG).ok_or(S3Error::StoreFailed)?;
+        parts.push((etag, text(Algorithm::Crc64Nvme.header())));
         left -= next;
     }
     upload.complete(writing, &parts).await
@@ -51,6 +53,9 @@ fn piece_len(len: u64, largest: u64) -> u64 {
     let least = len.div_ceil(MOST).div_ceil(MIB) * MIB;
     USUAL.max(least).min(largest)
 }
+
+/// A piece that the store has: its ETag, and the checksum that the store names for it.
+type Part = (String, Option<String>);
 
 /// An upload at the store. Dropped before it is complete, it is cleared away, also when the client has gone.
 struct Upload {
@@ -82,11 +87,14 @@ impl Upload {
         })
     }
 
-    async fn complete(mut self, writing: &Writing<'_>, parts: &[String]) -> Result<HeaderMap, S3Error> {
+    async fn complete(mut self, writing: &Writing<'_>, parts: &[Part]) -> Result<HeaderMap, S3Error> {
         let mut asking = writing.always.clone();
         headers::add(&writing.conditions, &mut asking);
         let query = format!("uploadId={}", self.id);
-        let body = StoreBody::completion(parts.iter().map(String::as_str));
+        let parts = parts
+            .iter()
+            .map(|(etag, checksum)| (etag.as_str(), checksum.as_deref()));
+        let body = StoreBody::completion(parts);
         let answer = writing.object.ask(Method::POST, &query, asking, body).await?;
         let (head, body) = answer.into_parts();
         let body = collect(body, LARGEST_ANSWER).await?;
