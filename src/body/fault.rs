@@ -45,9 +45,26 @@ pub enum Fault {
     /// What the store returned is no sealed object's header.
     #[error("not a sealed object: {0}")]
     Unsealed(#[from] Malformed),
+    /// The file in a form is not what its form or its policy has it.
+    #[error(transparent)]
+    Form(FormFault),
     /// The store's connection broke.
     #[error("the store's connection broke")]
     StoreGone,
+}
+
+/// What is wrong with the file in a form that a browser posts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormFault {
+    /// The form ends before the file does.
+    #[error("the form is malformed")]
+    Malformed,
+    /// In bytes, by the policy.
+    #[error("the file has fewer than {least} bytes")]
+    TooSmall { least: u64 },
+    /// In bytes, by the policy.
+    #[error("the file has more than {most} bytes")]
+    TooLarge { most: u64 },
 }
 
 impl From<UseError> for Fault {

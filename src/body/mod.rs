@@ -11,7 +11,7 @@ mod segments;
 mod stored;
 mod upload;
 
-pub use fault::{Fault, FaultSlot};
+pub use fault::{Fault, FaultSlot, FormFault};
 pub use open::Opening;
 pub use plaintext::Plaintext;
 pub use seal::{Pieces, SealedBody};

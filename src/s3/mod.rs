@@ -14,6 +14,7 @@ pub mod object;
 pub mod operation;
 pub mod pass;
 pub mod passed;
+pub mod post;
 pub mod put;
 pub mod range;
 pub mod read;

@@ -5,6 +5,7 @@
 //! `SlowDown`; so nothing that will not change by itself has one of those.
 
 mod auth;
+mod post;
 
 use http::header::{CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -15,6 +16,7 @@ use crate::body::checksum::ChecksumError;
 use crate::keys::refusal::{Refusal, Revoked, Unavailable};
 use crate::keys::{NotOurs, OpenError};
 use crate::s3::auth::AuthError;
+use crate::s3::post::PostError;
 use crate::seal::PlainLen;
 use crate::tenant::Denied;
 use crate::upstream::StoreError;
@@ -34,6 +36,9 @@ pub enum S3Error {
     /// The request is not its client's.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// The form is not taken.
+    #[error(transparent)]
+    Post(#[from] PostError),
     /// The bucket is not the client's.
     #[error(transparent)]
     Denied(#[from] Denied),
@@ -161,6 +166,7 @@ impl From<Fault> for S3Error {
             | Fault::TooLong
             | Fault::Framing(_)
             | Fault::Checksum(_)
+            | Fault::Form(_)
             | Fault::Seal(_) => Self::Body(fault),
         }
     }
@@ -229,6 +235,7 @@ impl S3Error {
                 format!("A header or query you provided requests functionality that is not implemented: {what}."),
             ),
             Self::Auth(error) => auth::auth(error),
+            Self::Post(error) => post::post(error),
             Self::Denied(Denied::UnknownContainer) => words(
                 StatusCode::NOT_FOUND,
                 "NoSuchBucket",
@@ -383,6 +390,7 @@ fn body(fault: &Fault) -> Words {
             )
         }
         Fault::Checksum(error) => checksum(error),
+        Fault::Form(fault) => post::file(*fault),
         Fault::Seal(_)
         | Fault::Ended(_)
         | Fault::Tampered(_)
