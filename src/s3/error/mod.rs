@@ -194,7 +194,7 @@ impl S3Error {
         let body = if head {
             String::new()
         } else {
-            xml(&words, resource, request_id)
+            xml(&words, &self.region(), resource, request_id)
         };
         let mut response = Response::new(body);
         *response.status_mut() = words.status;
@@ -219,6 +219,16 @@ impl S3Error {
             );
         }
         response
+    }
+
+    /// The region to sign for, where the client signed for another: SDKs read it here, and sign again.
+    fn region(&self) -> String {
+        match self {
+            Self::Auth(AuthError::WrongRegion { expected, .. }) => {
+                format!("<Region>{}</Region>", quick_xml::escape::escape(expected.as_str()))
+            }
+            _ => String::new(),
+        }
     }
 
     /// The status alone.
@@ -437,10 +447,10 @@ fn checksum(error: &ChecksumError) -> Words {
     }
 }
 
-fn xml(words: &Words, resource: &str, request_id: &str) -> String {
+fn xml(words: &Words, region: &str, resource: &str, request_id: &str) -> String {
     use quick_xml::escape::escape;
     format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{}</Message><Resource>{}</Resource><RequestId>{request_id}\
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{}</Message>{region}<Resource>{}</Resource><RequestId>{request_id}\
          </RequestId><HostId>portcullis</HostId></Error>",
         escape(words.code.as_str()),
         escape(words.message.as_str()),
@@ -467,6 +477,22 @@ mod tests {
         let answer = S3Error::Refused(silent.into()).response("k", "/b", "1", false);
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(answer.headers().contains_key(RETRY_AFTER));
+    }
+
+    #[test]
+    fn a_client_that_signed_for_another_region_is_told_which() {
+        let wrong = AuthError::WrongRegion {
+            form: crate::s3::auth::Form::Header,
+            given: "us-east-1".to_owned(),
+            expected: "eu-central-1".to_owned(),
+        };
+        let answer = S3Error::Auth(wrong).response("k", "/b", "1", false);
+        let body = answer.body();
+        assert!(body.contains("<Code>AuthorizationHeaderMalformed</Code>"), "{body}");
+        assert!(
+            body.contains("expecting &apos;eu-central-1&apos;</Message><Region>eu-central-1</Region>"),
+            "{body}"
+        );
     }
 
     #[test]
