@@ -16,6 +16,7 @@ use std::collections::btree_map::Entry;
 use std::ops::RangeInclusive;
 use std::time::SystemTime;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -23,7 +24,7 @@ use http::request::Parts;
 use http_body::Body;
 
 use crate::body::checksum::{Checksum, Expectations};
-use crate::body::{Fault, FormFault};
+use crate::body::{Fault, FormFault, Plaintext};
 use crate::s3::auth::{AuthError, Authenticator, Fields, Identity};
 use crate::s3::error::S3Error;
 use crate::s3::post::multipart::Multipart;
@@ -231,5 +232,19 @@ where
             return Err(Fault::Form(FormFault::Malformed));
         }
         Ok(self.expectations.finish(&HeaderMap::new())?)
+    }
+}
+
+#[async_trait]
+impl<B> Plaintext for File<B>
+where
+    B: Body<Data = Bytes> + Unpin + Send,
+{
+    async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
+        Self::next(self).await
+    }
+
+    fn finish(self: Box<Self>) -> Result<Option<Checksum>, Fault> {
+        Self::finish(*self)
     }
 }
