@@ -13,6 +13,7 @@ mod dev;
 mod forgery;
 mod layering;
 mod listener;
+mod reading;
 mod revocation;
 mod standin;
 mod store;

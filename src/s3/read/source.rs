@@ -2,7 +2,7 @@
 //! anything is made of it. A copy of what was swapped in would otherwise give the swap a right to its new name.
 
 use http::header::ETAG;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::body::Opening;
 use crate::keys::Leased;
@@ -123,25 +123,28 @@ pub async fn verified(object: &Object<'_>, always: HeaderMap, conditions: Header
     for _ in 0..TRIES {
         match verify(&asking).await {
             Err(error) if replaced(&asking, &error) => {}
-            verified => return verified,
+            Ok(None) => return Err(failed()),
+            Ok(Some(verified)) => return Ok(verified),
+            Err(error) => return Err(error),
         }
     }
     Err(S3Error::StoreFailed)
 }
 
-async fn verify(asking: &Asking<'_>) -> Result<Verified, S3Error> {
-    let answer: Response<_> = asking.first(Method::HEAD, None).await?;
+/// None where a condition does not hold that a reader would be told 304 of.
+async fn verify(asking: &Asking<'_>) -> Result<Option<Verified>, S3Error> {
+    let answer = asking.first(Method::HEAD, None).await?;
     if answer.status() == StatusCode::NOT_MODIFIED {
-        return Err(failed());
+        return Ok(None);
     }
     let facts = Facts::of_whole(answer.headers())?;
     let Known { form, opener } = asking.form(&facts).await?;
-    Ok(Verified {
+    Ok(Some(Verified {
         store: facts.headers,
         len: facts.len,
         form,
         opener,
-    })
+    }))
 }
 
 /// A source has no reader who has it already.

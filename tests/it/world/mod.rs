@@ -16,6 +16,7 @@
 pub mod adversary;
 pub mod audit;
 pub mod client;
+pub mod multipart;
 pub mod object;
 pub mod theft;
 
@@ -239,21 +240,33 @@ impl World {
     /// Wired as `portcullis serve` wires it.
     fn gateway(&self) -> Gateway {
         let store = self.upstream();
-        let keyring: Arc<dyn Keyring> = Arc::new(StoreKeyring::new(Arc::clone(&store)));
-        let containers = CUSTOMERS.map(|customer| Container {
-            name: bucket(customer),
-            tenant: self.tenant(customer).into(),
-            key_url: self.standin.key_url(customer),
-            sealed_as: bucket(customer),
-            store: Arc::clone(&store),
-            anonymous: false,
-            shared: false,
-        });
+        let containers = CUSTOMERS.map(|customer| self.container(customer, &store));
         let clients = CUSTOMERS.map(|customer| Permitted {
             credential: self.client(customer).credential(),
             tenants: vec![self.tenant(customer).into()],
             upstream: HashMap::new(),
         });
+        let tenants = Tenants::new(clients.into(), containers.into());
+        let keys = Arc::new(self.keys(&store));
+        Gateway::new(Arc::new(tenants), keys, S3Options::default(), self.clock.clone())
+    }
+
+    /// A customer's bucket in this store.
+    pub fn container(&self, customer: &str, store: &Arc<Store>) -> Container {
+        Container {
+            name: bucket(customer),
+            tenant: self.tenant(customer).into(),
+            key_url: self.standin.key_url(customer),
+            sealed_as: bucket(customer),
+            store: Arc::clone(store),
+            anonymous: false,
+            shared: false,
+        }
+    }
+
+    /// Keys of their own, as a gate has them.
+    pub fn keys(&self, store: &Arc<Store>) -> Keys {
+        let keyring: Arc<dyn Keyring> = Arc::new(StoreKeyring::new(Arc::clone(store)));
         let keys = CUSTOMERS.map(|customer| {
             let vault = self.vault(customer);
             TenantKey {
@@ -264,25 +277,12 @@ impl World {
             }
         });
         let origin = Arc::new(OriginSecrets::new([ORIGIN]).unwrap());
-        let keys = Keys::new(
-            keys.into(),
-            &origin,
-            &keyring,
-            &self.clock,
-            self.bounds,
-            Budgets::default(),
-        );
-        let tenants = Tenants::new(clients.into(), containers.into());
-        Gateway::new(
-            Arc::new(tenants),
-            Arc::new(keys),
-            S3Options::default(),
-            self.clock.clone(),
-        )
+        let budgets = Budgets::default();
+        Keys::new(keys.into(), &origin, &keyring, &self.clock, self.bounds, budgets)
     }
 
     /// The store as the gate reaches it: through the adversary.
-    fn upstream(&self) -> Arc<Store> {
+    pub fn upstream(&self) -> Arc<Store> {
         let credential = Credential::new(STORE.0, SecretKey::new(STORE.1)).unwrap();
         let options = StoreOptions {
             name: "main".to_owned(),

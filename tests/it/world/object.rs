@@ -1,5 +1,7 @@
 //! A stored object in an adversary's hands: to be changed, and to be answered with as a store would.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use http::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, LAST_MODIFIED, RANGE};
 use http::{HeaderName, StatusCode};
@@ -11,12 +13,16 @@ use crate::world::client::Answer;
 /// The metadata in which the core travels.
 pub const CORE: HeaderName = HeaderName::from_static("x-amz-meta-portcullis-core");
 
+const OWN: [&str; 3] = ["multipart", "alias", "checksums"];
+
 /// What lies, or seems to lie, under a key.
 #[derive(Clone, Debug)]
 pub struct Object {
     pub body: Vec<u8>,
     /// The core in its metadata, if it has one.
     pub core: Option<String>,
+    /// What else of the gate's own stands in its metadata: `multipart`, `alias`, `checksums`.
+    pub own: BTreeMap<&'static str, String>,
     pub etag: String,
 }
 
@@ -27,6 +33,7 @@ impl Object {
         Self {
             body: answer.body.to_vec(),
             core: text(CORE),
+            own: OWN.iter().filter_map(|name| Some((*name, text(own(name))?))).collect(),
             etag: text(ETAG).unwrap_or_default(),
         }
     }
@@ -35,7 +42,12 @@ impl Object {
     pub fn sealed(body: Vec<u8>) -> Self {
         let core = Core::parse(&body[..136]).ok().map(|core| core.to_text());
         let etag = "\"0123456789abcdef0123456789abcdef\"".to_owned();
-        Self { body, core, etag }
+        Self {
+            body,
+            core,
+            own: BTreeMap::new(),
+            etag,
+        }
     }
 
     /// With another body, and all else as it is.
@@ -49,6 +61,21 @@ impl Object {
     /// With this core in its metadata, or none.
     pub fn with_core(&self, core: Option<String>) -> Self {
         Self { core, ..self.clone() }
+    }
+
+    /// With this beside it in its metadata.
+    pub fn with_own(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.own.insert(name, value.to_string());
+        self
+    }
+
+    /// With nothing of the gate's own in its metadata.
+    pub fn stripped(&self) -> Self {
+        Self {
+            core: None,
+            own: BTreeMap::new(),
+            ..self.clone()
+        }
     }
 
     /// With one bit of its body flipped.
@@ -86,15 +113,22 @@ impl Object {
             Some((first, last)) => Reply::new(StatusCode::PARTIAL_CONTENT, body.slice(first..=last))
                 .with(CONTENT_RANGE, &format!("bytes {first}-{last}/{size}")),
         };
-        let reply = reply
+        let mut reply = reply
             .with(ETAG, &self.etag)
             .with(CONTENT_TYPE, "binary/octet-stream")
             .with(LAST_MODIFIED, "Thu, 01 Jan 2026 00:00:00 GMT");
+        for (name, value) in &self.own {
+            reply = reply.with(own(name), value);
+        }
         match &self.core {
             Some(core) => reply.with(CORE, core),
             None => reply,
         }
     }
+}
+
+fn own(name: &str) -> HeaderName {
+    HeaderName::try_from(format!("x-amz-meta-portcullis-{name}")).unwrap()
 }
 
 fn within(range: &str, size: usize) -> Option<(usize, usize)> {
