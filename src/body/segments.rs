@@ -9,9 +9,15 @@ use crate::body::stored::Stored;
 use crate::keys::{Lease, Leased, OpenError, TenantLeases};
 use crate::seal::{Header, MultipartRead, Tampered, Wants};
 
+/// So many bytes behind the last chunk are read for the sake of the connection: zeros and footer of some hundred parts.
+const LITTLE: u64 = 256 * 1024;
+
 /// The chunks that a [`MultipartRead`] wants, opened in order.
 pub struct Segments {
-    stored: Stored,
+    /// None once all that was wanted of it came.
+    stored: Option<Stored>,
+    /// What it sends behind that, in bytes.
+    rest: u64,
     /// The first segment's header, where the body begins behind it.
     apart: Option<Header>,
     at: At,
@@ -43,13 +49,21 @@ impl Segments {
         footer: Lease,
     ) -> Self {
         Self {
-            stored,
+            stored: Some(stored),
+            rest: 0,
             apart,
             at: At::Between(read),
             left: len,
             leases,
             permits: Permits::new(footer),
         }
+    }
+
+    /// Says that the store was asked for more, and sends this many bytes behind what is wanted.
+    #[must_use]
+    pub fn with_rest(mut self, rest: u64) -> Self {
+        self.rest = rest;
+        self
     }
 
     /// As [`Opening::next`](crate::body::Opening::next). The last piece waits until also the empty segments behind it were seen to be right.
@@ -89,13 +103,17 @@ impl Segments {
                 At::Between(read) => self.enter(read).await?,
                 At::Within(mut read) => match read.get().map_err(Fault::Ended)?.wants() {
                     Wants::Chunk { sealed_len } => {
-                        let sealed = self.stored.exactly(sealed_len).await?;
+                        let sealed = self.stored()?.exactly(sealed_len).await?;
                         let before = plain.len();
                         plain.reserve(sealed_len);
                         read.get().map_err(Fault::Ended)?.open(&sealed, &mut plain)?;
                         let opened = u64::try_from(plain.len() - before).unwrap_or(u64::MAX);
                         self.left = self.left.checked_sub(opened).ok_or(Tampered::Unexpected)?;
-                        left(read)?
+                        let at = left(read)?;
+                        if let At::End = at {
+                            self.let_go();
+                        }
+                        at
                     }
                     Wants::Header | Wants::Padding { .. } | Wants::Skip { .. } | Wants::Nothing => {
                         return Err(Tampered::Unexpected.into());
@@ -108,11 +126,24 @@ impl Segments {
         }
     }
 
+    fn stored(&mut self) -> Result<&mut Stored, Fault> {
+        self.stored.as_mut().ok_or(Fault::StoreGone)
+    }
+
+    /// Little that still comes costs less than another connection.
+    fn let_go(&mut self) {
+        if let Some(stored) = self.stored.take()
+            && (1..=LITTLE).contains(&self.rest)
+        {
+            tokio::spawn(stored.drain(LITTLE));
+        }
+    }
+
     async fn enter(&mut self, read: MultipartRead) -> Result<At, Fault> {
         let header = match self.apart.take() {
             Some(header) => header,
             // What is no header here is no object without a seal: the footer was the tenant's own.
-            None => self.stored.header().await.map_err(|fault| match fault {
+            None => self.stored()?.header().await.map_err(|fault| match fault {
                 Fault::Unsealed(what) => Tampered::Malformed(what).into(),
                 fault => fault,
             })?,

@@ -96,4 +96,16 @@ impl Stored {
         }
         Ok(())
     }
+
+    /// Takes what is left, if it is no more than this many bytes, so that the connection can be used again.
+    pub(super) async fn drain(mut self, most: u64) {
+        let mut taken = 0;
+        while taken <= most {
+            taken += self.pending.len() as u64;
+            self.pending.clear();
+            if !matches!(self.receive().await, Ok(true)) {
+                return;
+            }
+        }
+    }
 }

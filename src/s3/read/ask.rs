@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_MATCH, IF_UNMODIFIED_SINCE, RANGE};
+use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -87,8 +88,9 @@ impl Asking<'_> {
     /// The header that the object with this ETag begins with.
     pub(super) async fn header(&self, etag: Option<&HeaderValue>) -> Result<Header, S3Error> {
         let answer = self.pinned(&bytes(HEADER), etag).await?;
-        Facts::of_range(&answer)?;
-        Ok(Stored::new(answer.into_body()).header().await?)
+        let (head, body) = answer.into_parts();
+        Facts::of_range(head)?;
+        Ok(Stored::new(body).header().await?)
     }
 
     /// The footer this object had when it was last read, if it can be asked for under its ETag without changing what the
@@ -117,29 +119,29 @@ impl Asking<'_> {
 
 impl Facts {
     /// From the answer about a whole object. What has no sealed object's size bears no seal.
-    pub(super) fn of_whole(headers: &HeaderMap) -> Result<Self, S3Error> {
+    pub(super) fn of_whole(headers: HeaderMap) -> Result<Self, S3Error> {
         let stored = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
         let stored = stored.and_then(|text| text.parse().ok()).ok_or(S3Error::StoreFailed)?;
         Self::new(headers, SealedLen(stored))
     }
 
     /// From the answer about a range. A store that answers 200 has ignored the range: its bytes are not the ones asked for.
-    pub(super) fn of_range(answer: &Response<Incoming>) -> Result<Self, S3Error> {
-        if answer.status() != StatusCode::PARTIAL_CONTENT {
+    pub(super) fn of_range(answer: Parts) -> Result<Self, S3Error> {
+        if answer.status != StatusCode::PARTIAL_CONTENT {
             return Err(S3Error::StoreFailed);
         }
         let total = answer
-            .headers()
+            .headers
             .get(CONTENT_RANGE)
             .and_then(|value| value.to_str().ok())
             .and_then(|text| text.rsplit('/').next());
         let total = total.and_then(|text| text.parse().ok()).ok_or(S3Error::StoreFailed)?;
-        Self::new(answer.headers(), SealedLen(total))
+        Self::new(answer.headers, SealedLen(total))
     }
 
-    fn new(headers: &HeaderMap, stored: SealedLen) -> Result<Self, S3Error> {
+    fn new(headers: HeaderMap, stored: SealedLen) -> Result<Self, S3Error> {
         Ok(Self {
-            headers: headers.clone(),
+            headers,
             stored,
             len: stored.plain().ok_or(S3Error::Unsealed)?,
         })

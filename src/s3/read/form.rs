@@ -77,11 +77,12 @@ impl Asking<'_> {
         };
         let answer = self.pinned(&bytes(range), facts.etag()).await?;
         let size = || Tampered::Size { found: end };
-        if Facts::of_range(&answer)?.stored != facts.stored {
+        let (head, body) = answer.into_parts();
+        if Facts::of_range(head)?.stored != facts.stored {
             return Err(tampered(size()));
         }
         let count = usize::try_from(ask).map_err(|_| tampered(size()))?;
-        let end = Stored::new(answer.into_body()).exactly(count).await.map_err(within)?;
+        let end = Stored::new(body).exactly(count).await.map_err(within)?;
         let (before, header) = end.split_last_chunk::<HEADER_LEN>().ok_or_else(|| tampered(size()))?;
         let header = Header::parse(header).map_err(|what| tampered(what.into()))?;
         // The count is not yet authenticated, and names no more than was asked for, which holds all that the law permits.

@@ -121,7 +121,7 @@ pub async fn describe(exchange: &Exchange<'_>, checksum: bool, parts: bool) -> R
 
 async fn seen(asking: &Asking<'_>, parts: bool) -> Result<Described, S3Error> {
     let answer = asking.first(Method::HEAD, None).await?;
-    let facts = Facts::of_whole(answer.headers())?;
+    let facts = Facts::of_whole(answer.into_parts().0.headers)?;
     believable(asking, &facts).await?;
     let (mut form, mut checksum) = (None, None);
     // A whole object's core says that there are no parts, and a missing text that no checksum was kept.
@@ -147,7 +147,7 @@ async fn described(exchange: &Exchange<'_>, asking: &Asking<'_>, what: What) -> 
     if answer.status() == StatusCode::NOT_MODIFIED {
         return Ok(not_modified(answer.headers()));
     }
-    let facts = Facts::of_whole(answer.headers())?;
+    let facts = Facts::of_whole(answer.into_parts().0.headers)?;
     let wanted = match what {
         What::Bytes(wanted) => wanted,
         What::Part(number) => return part_head(exchange, asking, &facts, number).await,
@@ -276,8 +276,14 @@ fn asking<'a>(exchange: &'a Exchange<'_>, what: What) -> Asking<'a> {
     headers::to_any(theirs, &mut always);
     headers::conditions(theirs, &mut conditions);
     let query = exchange.address.passed_query();
-    let passed = query.split('&').filter(|pair| !pair.starts_with("partNumber="));
-    let query = passed.collect::<Vec<_>>().join("&");
+    let query = match what {
+        What::Bytes(_) => query,
+        // The store's parts are others.
+        What::Part(_) => {
+            let passed = query.split('&').filter(|pair| !pair.starts_with("partNumber="));
+            passed.collect::<Vec<_>>().join("&")
+        }
+    };
     let enabled = theirs.get("x-amz-checksum-mode").is_some_and(|mode| mode == "ENABLED");
     Asking {
         object: &exchange.object,

@@ -69,8 +69,9 @@ impl Asking<'_> {
         if answer.status() == StatusCode::NOT_MODIFIED {
             return Ok(Looked::Unchanged(answer.headers().clone()));
         }
-        let facts = Facts::of_whole(answer.headers())?;
-        let mut stored = Stored::new(answer.into_body());
+        let (head, body) = answer.into_parts();
+        let facts = Facts::of_whole(head.headers)?;
+        let mut stored = Stored::new(body);
         let header = stored.header().await?;
         match header.core().kind() {
             Kind::Whole => {
@@ -136,7 +137,7 @@ impl Asking<'_> {
         if answer.status() == StatusCode::NOT_MODIFIED {
             return Ok(Looked::Unchanged(answer.headers().clone()));
         }
-        let facts = Facts::of_whole(answer.headers())?;
+        let facts = Facts::of_whole(answer.into_parts().0.headers)?;
         let size = facts.len;
         let range = wanted.within(size).ok_or(S3Error::InvalidRange { size })?;
         if facts.is_multipart() {
@@ -185,11 +186,12 @@ impl Asking<'_> {
         if answer.status() == StatusCode::NOT_MODIFIED {
             return Ok(Looked::Unchanged(answer.headers().clone()));
         }
-        let facts = Facts::of_range(&answer)?;
+        let (head, body) = answer.into_parts();
+        let facts = Facts::of_range(head)?;
         let size = facts.len;
         let range = Wanted::From { first, last }.within(size);
         let range = range.ok_or(S3Error::InvalidRange { size })?;
-        let mut stored = Stored::new(answer.into_body());
+        let mut stored = Stored::new(body);
         let core = facts.core();
         let (core, lease) = if with_header {
             let header = stored.header().await?;
@@ -271,8 +273,9 @@ impl Asking<'_> {
             match read.apart() {
                 Some(header) => {
                     let answer = self.pinned(&bytes(header), pin).await?;
-                    Facts::of_range(&answer)?;
-                    let header = Stored::new(answer.into_body()).header().await.map_err(within)?;
+                    let (head, body) = answer.into_parts();
+                    Facts::of_range(head)?;
+                    let header = Stored::new(body).header().await.map_err(within)?;
                     Ok::<_, S3Error>(Some(Box::new(header)))
                 }
                 None => Ok(None),
@@ -289,12 +292,13 @@ impl Asking<'_> {
         if answer.status() == StatusCode::NOT_MODIFIED {
             return Ok(Looked::Unchanged(answer.headers().clone()));
         }
-        let facts = Facts::of_range(&answer)?;
+        let (head, body) = answer.into_parts();
+        let facts = Facts::of_range(head)?;
         if facts.len != size {
             return Err(tampered(Tampered::Size { found: facts.stored.0 }));
         }
         let (header, opener) = (header?, opener?);
-        let stored = Stored::new(answer.into_body());
+        let stored = Stored::new(body);
         let begun = match header {
             Some(header) => Begun::Behind(header, stored),
             None => Begun::At(stored),
@@ -324,7 +328,14 @@ impl Asking<'_> {
         let leases = self.object.keys.of(&self.object.container.tenant);
         let len = range.map_or(facts.len, PlainRange::plain_len).0;
         let lease = opener.lease().again();
-        let segments = Segments::new(stored, apart, read, len, leases, opener.lease().again());
+        // All of it was asked for in one: zeros and footer follow, which the body's own end leaves out.
+        let behind = match range {
+            None => read
+                .body()
+                .map_or(0, |body| facts.stored.0.saturating_sub(body.last + 1)),
+            Some(_) => 0,
+        };
+        let segments = Segments::new(stored, apart, read, len, leases, opener.lease().again()).with_rest(behind);
         Ok(Looked::Found(Box::new(Found {
             facts,
             form,
@@ -390,7 +401,7 @@ impl Asking<'_> {
         if answer.status() == StatusCode::NOT_MODIFIED {
             return Ok(Looked::Unchanged(answer.headers().clone()));
         }
-        let size = Facts::of_whole(answer.headers())?.len;
+        let size = Facts::of_whole(answer.into_parts().0.headers)?.len;
         Err(S3Error::InvalidRange { size })
     }
 
@@ -406,7 +417,7 @@ impl Asking<'_> {
         if answer.status() == StatusCode::NOT_MODIFIED {
             return Ok(Looked::Unchanged(answer.headers().clone()));
         }
-        let facts = Facts::of_whole(answer.headers())?;
+        let facts = Facts::of_whole(answer.into_parts().0.headers)?;
         let Known { form, opener } = self.form(&facts).await?;
         let Form::Multipart(footer) = &form else {
             return match (number, PlainRange::all(facts.len)) {

@@ -137,7 +137,7 @@ async fn verify(asking: &Asking<'_>) -> Result<Option<Verified>, S3Error> {
     if answer.status() == StatusCode::NOT_MODIFIED {
         return Ok(None);
     }
-    let facts = Facts::of_whole(answer.headers())?;
+    let facts = Facts::of_whole(answer.into_parts().0.headers)?;
     let Known { form, opener } = asking.form(&facts).await?;
     Ok(Some(Verified {
         store: facts.headers,
