@@ -36,6 +36,10 @@ async fn the_whole_and_every_kind_of_range_read_back() {
                 file.etag = format!("\"{:032x}\"", range.len() * 1000 + bytes.start % 1000);
                 scene.world.claim("acme", "file", file);
             }
+            // Of the long ones, one tells as much of what is remembered as all of them.
+            if !forget && bytes.len() > MIB5 && bytes.start != 5 {
+                continue;
+            }
             let answer = scene.range(range).await;
             assert_eq!(answer.status(), 206, "{range}: {}", answer.code());
             assert!(answer.is(&scene.plain[bytes.clone()]), "{range}, cold: {forget}");

@@ -143,3 +143,34 @@ async fn conditions_on_a_source_hold_or_are_412() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn footers_are_remembered_within_bounds_and_those_used_last_longest() {
+    let scene = Scene::set().await;
+    let gate = Gate::of(&scene);
+    let seen = verified(&gate.object("file"), HeaderMap::new(), HeaderMap::new())
+        .await
+        .unwrap();
+    let etag = seen.etag().unwrap().clone();
+    let Form::Multipart(footer) = seen.form else {
+        panic!("the scene's file was uploaded in parts");
+    };
+    assert_eq!(gate.layouts.last(&gate.object("file")).unwrap().0, etag);
+    gate.layouts.forget(&gate.object("file"));
+    assert!(gate.layouts.last(&gate.object("file")).is_none());
+
+    let few = Layouts::of_bytes(16 * 1024);
+    let names: Vec<&'static str> = (0..100).map(|number| &*format!("file-{number}").leak()).collect();
+    for name in &names {
+        few.keep(&gate.object(name), etag.clone(), &footer);
+        assert!(few.last(&gate.object(names[0])).is_some(), "in use all the time");
+    }
+    let kept = names.iter().filter(|name| few.last(&gate.object(name)).is_some());
+    let kept: Vec<_> = kept.collect();
+    assert!((3..40).contains(&kept.len()), "{}", kept.len());
+    assert!(kept.contains(&&names[99]) && !kept.contains(&&names[1]));
+    // One that alone is too much is not kept, and leaves nothing behind.
+    let none = Layouts::of_bytes(100);
+    none.keep(&gate.object("file"), etag, &footer);
+    assert!(none.last(&gate.object("file")).is_none());
+}
