@@ -9,6 +9,7 @@ mod plaintext;
 mod seal;
 mod segments;
 mod stored;
+mod tail;
 mod upload;
 
 pub use fault::{Fault, FaultSlot, FormFault};
@@ -17,4 +18,5 @@ pub use plaintext::Plaintext;
 pub use seal::{Pieces, SealedBody};
 pub use segments::Segments;
 pub use stored::Stored;
+pub use tail::Waiting;
 pub use upload::{Held, Upload};

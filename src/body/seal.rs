@@ -87,6 +87,21 @@ impl SealedBody {
         }
     }
 
+    /// What `stream` gives, `len` bytes of it, sealed under the lease whose end `over` tells.
+    pub(super) fn of(
+        len: SealedLen,
+        stream: impl Stream<Item = Result<Bytes, Fault>> + Send + 'static,
+        over: CancellationToken,
+    ) -> Self {
+        Self {
+            len: len.0,
+            stream: Box::pin(stream),
+            slot: FaultSlot::default(),
+            checksum: Arc::default(),
+            over,
+        }
+    }
+
     /// Fires when the lease ends under which this is sealed.
     pub fn over(&self) -> CancellationToken {
         self.over.clone()
@@ -235,16 +250,19 @@ impl Sealing {
     }
 
     fn pad(&mut self) -> Option<Bytes> {
-        static ZEROS: [u8; PADDING_PIECE] = [0; PADDING_PIECE];
-        if self.padding == 0 {
-            return None;
-        }
-        let piece = usize::try_from(self.padding)
-            .unwrap_or(PADDING_PIECE)
-            .min(PADDING_PIECE);
-        self.padding -= piece as u64;
-        Some(Bytes::from_static(&ZEROS).slice(..piece))
+        zeros(&mut self.padding)
     }
+}
+
+/// The next piece of padding, of which so many bytes are `left`.
+pub(super) fn zeros(left: &mut u64) -> Option<Bytes> {
+    static ZEROS: [u8; PADDING_PIECE] = [0; PADDING_PIECE];
+    if *left == 0 {
+        return None;
+    }
+    let piece = usize::try_from(*left).unwrap_or(PADDING_PIECE).min(PADDING_PIECE);
+    *left -= piece as u64;
+    Some(Bytes::from_static(&ZEROS).slice(..piece))
 }
 
 impl Body for SealedBody {

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::keys::refusal::{Refusal, Revoked, Unavailable};
 use crate::seal::{
-    Alias, Core, Dek, DekId, Envelope, Footer, Header, KeyVersion, MultipartRead, Opener, Place, PlainLen, SealError,
-    SealedLen, Sealer, Tampered,
+    Alias, Binding, Core, Dek, DekId, Envelope, Footer, Header, KeyVersion, MultipartRead, Opener, Place, PlainLen,
+    SealError, SealedLen, Sealer, Table, Tail, Tampered,
 };
 use crate::telemetry::clock::{Clock, Moment};
 
@@ -240,6 +240,27 @@ impl Lease {
                 inner: sealer,
             },
         ))
+    }
+
+    /// Begins a part of an S3 upload, of exactly `len` bytes, bound by [`Binding::part`].
+    ///
+    /// # Errors
+    /// The lease has ended, or the length is past the format's limit.
+    pub fn seal_part(self, binding: Binding, len: PlainLen) -> Result<(Header, Leased<Sealer>), UseError> {
+        let sealed = self.with_dek(|tenant, dek| crate::seal::seal_part(dek, tenant, binding, len, &self.envelope))?;
+        let (header, inner) = sealed.map_err(UseError::Seal)?;
+        Ok((header, Leased { lease: self, inner }))
+    }
+
+    /// Seals what ends a multipart object at `place`: see [`crate::seal::seal_footer`], which this is under the lease.
+    ///
+    /// # Errors
+    /// The lease has ended, or the size law has no room for the table's parts.
+    pub fn seal_footer(self, place: &Place<'_>, table: &Table) -> Result<Leased<Tail>, UseError> {
+        let sealed =
+            self.with_dek(|tenant, dek| crate::seal::seal_footer(dek, tenant, place, table, &self.envelope))?;
+        let inner = sealed.map_err(UseError::Seal)?;
+        Ok(Leased { lease: self, inner })
     }
 
     /// Derives a segment's keys and checks its commitment.

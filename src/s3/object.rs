@@ -79,12 +79,20 @@ impl Object<'_> {
                 body,
             })
             .await?;
-        let status = answer.status();
-        if status.is_success() || status == StatusCode::NOT_MODIFIED {
-            Ok(answer)
-        } else {
-            Err(understand(answer).await)
-        }
+        understood(answer).await
+    }
+}
+
+/// A store's answer, if it is no error. 304 is none.
+///
+/// # Errors
+/// It says no.
+pub(super) async fn understood(answer: Response<Incoming>) -> Result<Response<Incoming>, S3Error> {
+    let status = answer.status();
+    if status.is_success() || status == StatusCode::NOT_MODIFIED {
+        Ok(answer)
+    } else {
+        Err(understand(answer).await)
     }
 }
 

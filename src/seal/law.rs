@@ -153,6 +153,20 @@ impl SealedLen {
         (plain.segment()? == self).then_some(plain)
     }
 
+    /// The most plaintext of a part or block whose stored size is this or less; 0 where not even an empty one is so small.
+    #[must_use]
+    pub fn largest_segment(self) -> PlainLen {
+        let (mut low, mut high) = (0, self.0.min(MAX_PLAIN_LEN));
+        while low < high {
+            let middle = u64::midpoint(low, high).saturating_add(1);
+            match PlainLen(middle).segment() {
+                Some(sealed) if sealed <= self => low = middle,
+                _ => high = middle.saturating_sub(1),
+            }
+        }
+        PlainLen(low)
+    }
+
     /// The plaintext of an append blob of this stored size and this many blocks; `None` where no append blob has both.
     #[must_use]
     pub fn append_plain(self, blocks: u64) -> Option<PlainLen> {

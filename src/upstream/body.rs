@@ -63,8 +63,14 @@ impl StoreBody {
     /// What ends an upload of the gate's own: its parts, from the first on, each by its ETag, and by its checksum where the store
     /// has named one (`x-amz-checksum-crc64nvme`).
     pub fn completion<'a>(parts: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> Self {
+        let numbered = (1_u32..).zip(parts);
+        Self::completion_of(numbered.map(|(number, (etag, checksum))| (number, etag, checksum)))
+    }
+
+    /// What ends an upload: its parts' numbers and ETags, and checksums where the store has named them.
+    pub fn completion_of<'a>(parts: impl IntoIterator<Item = (u32, &'a str, Option<&'a str>)>) -> Self {
         let mut text = String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
-        for (number, (etag, checksum)) in (1_u32..).zip(parts) {
+        for (number, etag, checksum) in parts {
             let etag = escape(etag);
             let _ = write!(text, "<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag>");
             if let Some(checksum) = checksum.map(escape) {

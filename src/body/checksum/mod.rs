@@ -3,6 +3,7 @@
 //! Names and encodings: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html>.
 
 mod expectations;
+mod joined;
 mod kept;
 
 use std::fmt;
