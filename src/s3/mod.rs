@@ -10,6 +10,7 @@ pub mod headers;
 pub mod host;
 pub mod layouts;
 pub mod list;
+pub mod multipart;
 pub mod object;
 pub mod operation;
 pub mod pass;

@@ -6,6 +6,9 @@
 
 mod auth;
 mod post;
+mod upload;
+
+pub use upload::UploadError;
 
 use http::header::{CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -120,6 +123,9 @@ pub enum S3Error {
         /// As asked for.
         number: u32,
     },
+    /// A multipart upload that is not there, or can't be done so.
+    #[error(transparent)]
+    Upload(#[from] UploadError),
     /// The store gave no answer that a client could use.
     #[error("the store failed")]
     StoreFailed,
@@ -307,6 +313,7 @@ impl S3Error {
             Self::Store {
                 status, code, message, ..
             } => words(*status, code, message.as_str()),
+            Self::Upload(error) => upload::words_of(error),
             Self::StoreFailed => words(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "ServiceUnavailable",
