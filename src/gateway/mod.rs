@@ -4,6 +4,7 @@
 mod connection;
 mod perform;
 mod transfer;
+mod waiting;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -73,6 +74,8 @@ struct Asker<'a> {
     /// Nobody, where the bucket is open to the world.
     credential: Option<&'a Credential>,
     payload: Payload,
+    /// The request's id.
+    id: &'a str,
 }
 
 /// What has been found out about a request so far, for its answer, the log and the audit.
@@ -113,7 +116,7 @@ impl Gateway {
         let (parts, body) = request.into_parts();
         let sends = !http_body::Body::is_end_stream(&body);
         let mut asked = Asked::default();
-        let answered = self.serve(&parts, body, connection, &mut asked).await;
+        let answered = self.serve(&parts, body, connection, id, &mut asked).await;
         let operation = asked.operation.map_or("unknown", Operation::name);
         let mut response = answered.unwrap_or_else(|error| {
             report(&error, operation, &asked);
@@ -146,6 +149,7 @@ impl Gateway {
         parts: &Parts,
         body: Incoming,
         connection: &Connection,
+        id: &str,
         asked: &mut Asked,
     ) -> Result<Response<AnswerBody>, S3Error> {
         // Who is asking: nothing of the request counts before its signature does.
@@ -195,6 +199,7 @@ impl Gateway {
         let asker = Asker {
             credential: credential.as_deref(),
             payload: identity.into_payload(),
+            id,
         };
         self.perform(operation, &exchange, asker, body, connection).await
     }

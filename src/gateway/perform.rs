@@ -7,14 +7,14 @@ use bytes::Bytes;
 use http::Response;
 use hyper::body::Incoming;
 
-use crate::gateway::{AnswerBody, Asker, Connection, Gateway, full, nothing, transfer};
+use crate::gateway::{AnswerBody, Asker, Connection, Gateway, full, nothing, transfer, waiting};
 use crate::keys::{CleanUp, Lease};
 use crate::s3::error::S3Error;
 use crate::s3::exchange::Exchange;
 use crate::s3::object::Object;
 use crate::s3::operation::{Address, Operation};
 use crate::s3::pass::{self, Deletion};
-use crate::s3::{attributes, bucket, list, put, read};
+use crate::s3::{attributes, bucket, list, multipart, put, read};
 use crate::telemetry::audit::{self, Event};
 use crate::tenant::{Access, Denied, Within};
 
@@ -58,6 +58,32 @@ impl Gateway {
                 let lease = self.keys.to_operate(tenant).await?;
                 Ok(attributes::attributes(exchange, lease).await?.map(full))
             }
+            Operation::CreateMultipartUpload => {
+                let lease = self.keys.to_write(tenant).await?;
+                Ok(multipart::create(exchange, lease).await?.map(full))
+            }
+            Operation::UploadPart => {
+                let lease = self.keys.to_write(tenant).await?;
+                let stored = multipart::put(exchange, lease, asker.payload, body).await?;
+                Ok(stored.map(|()| full(Bytes::new())))
+            }
+            Operation::CompleteMultipartUpload => {
+                let lease = self.keys.to_write(tenant).await?;
+                let completing = multipart::Completing::read(exchange, lease, asker.payload, body).await?;
+                waiting::answer(completing.complete(), operation, exchange, asker.id).await
+            }
+            Operation::AbortMultipartUpload => {
+                let aborted = self.clean_up(operation, exchange, multipart::abort(exchange)).await?;
+                Ok(aborted.map(|()| full(Bytes::new())))
+            }
+            Operation::ListParts => {
+                let page = self.clean_up(operation, exchange, multipart::parts(exchange)).await?;
+                Ok(page.map(full))
+            }
+            Operation::ListMultipartUploads => {
+                let page = self.clean_up(operation, exchange, multipart::uploads(exchange)).await?;
+                Ok(page.map(full))
+            }
             Operation::HeadBucket => {
                 let found = self.clean_up(operation, exchange, bucket::head(exchange)).await?;
                 Ok(found.map(|()| nothing()))
@@ -68,18 +94,11 @@ impl Gateway {
             }
             // It tells what the bucket's rules permit, and nothing of what is in it.
             Operation::Preflight => Ok(pass::preflight(exchange).await?.map(full)),
-            Operation::ListBuckets
-            | Operation::PostObject
-            | Operation::CopyObject
-            | Operation::CreateMultipartUpload
-            | Operation::UploadPart
-            | Operation::UploadPartCopy
-            | Operation::CompleteMultipartUpload
-            | Operation::AbortMultipartUpload
-            | Operation::ListParts
-            | Operation::ListMultipartUploads => Err(S3Error::NotImplemented {
-                what: operation.name().to_owned(),
-            }),
+            Operation::ListBuckets | Operation::PostObject | Operation::CopyObject | Operation::UploadPartCopy => {
+                Err(S3Error::NotImplemented {
+                    what: operation.name().to_owned(),
+                })
+            }
         }
     }
 

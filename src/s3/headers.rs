@@ -39,7 +39,7 @@ static LOCKING: [HeaderName; 3] = [
 pub const LARGEST_METADATA: usize = 2048 - 430;
 
 /// What a writer says about an object, and the store keeps.
-static DESCRIBING: [HeaderName; 14] = [
+static DESCRIBING: [HeaderName; 15] = [
     CONTENT_TYPE,
     CACHE_CONTROL,
     CONTENT_DISPOSITION,
@@ -49,6 +49,7 @@ static DESCRIBING: [HeaderName; 14] = [
     HeaderName::from_static("x-amz-grant-full-control"),
     HeaderName::from_static("x-amz-grant-read"),
     HeaderName::from_static("x-amz-grant-read-acp"),
+    HeaderName::from_static("x-amz-grant-write"),
     HeaderName::from_static("x-amz-grant-write-acp"),
     HeaderName::from_static("x-amz-server-side-encryption-bucket-key-enabled"),
     HeaderName::from_static("x-amz-storage-class"),
