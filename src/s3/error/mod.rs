@@ -5,6 +5,7 @@
 //! `SlowDown`; so nothing that will not change by itself has one of those.
 
 mod auth;
+mod copy;
 mod post;
 mod upload;
 
@@ -19,6 +20,7 @@ use crate::body::checksum::ChecksumError;
 use crate::keys::refusal::{Refusal, Revoked, Unavailable};
 use crate::keys::{NotOurs, OpenError};
 use crate::s3::auth::AuthError;
+use crate::s3::copy::{CopyError, SourceFault};
 use crate::s3::post::PostError;
 use crate::seal::PlainLen;
 use crate::tenant::Denied;
@@ -99,6 +101,12 @@ pub enum S3Error {
         /// The object's length.
         size: PlainLen,
     },
+    /// The copy can't be made.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// The object that is to be copied, or its key, and not the one that the request is for.
+    #[error(transparent)]
+    Source(SourceFault),
     /// The store said no in S3's words.
     #[error("the store answered {status}: {code}")]
     Store {
@@ -215,7 +223,11 @@ impl S3Error {
             headers.extend((**about).clone());
         }
         if words.status == StatusCode::SERVICE_UNAVAILABLE {
-            let asked = match self {
+            let about = match self {
+                Self::Source(fault) => &fault.error,
+                own => own,
+            };
+            let asked = match about {
                 Self::Refused(refusal) => refusal.retry_after().map(|span| span.as_secs().max(1)),
                 _ => None,
             };
@@ -310,6 +322,8 @@ impl S3Error {
                 "InvalidPartNumber",
                 "The requested partnumber is not satisfiable",
             ),
+            Self::Copy(error) => copy::copy(error),
+            Self::Source(fault) => fault.error.words(&fault.container.0.key_url),
             Self::Store {
                 status, code, message, ..
             } => words(*status, code, message.as_str()),

@@ -8,7 +8,7 @@ use http::header::{CONTENT_LENGTH, ETAG};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 
-pub use write::{Writing, heeded, write};
+pub use write::{Writing, ended, heeded, largest, write};
 
 use crate::body::checksum::{Checksum, Expectations};
 use crate::body::{Plaintext, SealedBody, Upload};
@@ -66,7 +66,7 @@ pub async fn put(
         let over = sealer.lease().over();
         let received = tokio::select! {
             received = upload.hold() => received?,
-            () = over.cancelled() => return Err(write::ended(object).await),
+            () = over.cancelled() => return Err(ended(object).await),
         };
         kept = Some(received.checksum());
         Box::new(received)
@@ -135,7 +135,7 @@ fn lengths(payload: &Payload, client: &HeaderMap, dialect: &Dialect) -> Result<(
             stated.ok_or(S3Error::MissingLength)?
         }
     };
-    let largest = write::largest(dialect);
+    let largest = largest(dialect);
     match PlainLen(len).sealed() {
         Some(stored) if stored.0 <= largest => Ok((PlainLen(len), stored)),
         _ => Err(S3Error::TooLarge {
@@ -182,12 +182,12 @@ mod tests {
     #[test]
     fn the_largest_object_is_the_last_that_fits() {
         for provider in [Provider::Aws, Provider::Other] {
-            let most = write::largest(&Dialect::of(provider));
+            let most = largest(&Dialect::of(provider));
             let largest = largest_plain(most);
             assert!(PlainLen(largest).sealed().unwrap().0 <= most);
             assert!(PlainLen(largest + 1).sealed().unwrap().0 > most);
         }
-        assert_eq!(write::largest(&Dialect::of(Provider::Other)), 5 << 40);
-        assert_eq!(write::largest(&Dialect::of(Provider::Aws)), 10_000 * (5 << 30));
+        assert_eq!(largest(&Dialect::of(Provider::Other)), 5 << 40);
+        assert_eq!(largest(&Dialect::of(Provider::Aws)), 10_000 * (5 << 30));
     }
 }

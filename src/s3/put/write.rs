@@ -70,7 +70,7 @@ pub async fn heeded(object: &Object<'_>, method: &Method, conditions: &HeaderMap
 }
 
 /// Why the lease ended, asked of those who decide.
-pub(super) async fn ended(object: &Object<'_>) -> S3Error {
+pub async fn ended(object: &Object<'_>) -> S3Error {
     match object.keys.to_write(&object.container.tenant).await {
         Err(refusal) => S3Error::Refused(refusal),
         Ok(_) => S3Error::StoreFailed,
