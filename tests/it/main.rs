@@ -8,6 +8,7 @@
     clippy::print_stderr
 )]
 
+mod copy;
 mod deploy;
 mod dev;
 mod forgery;

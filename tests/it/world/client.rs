@@ -59,6 +59,18 @@ impl Client {
         Self::new(self.address, credential, self.clock.clone(), &self.bucket)
     }
 
+    /// The same client, of another bucket.
+    pub fn at(&self, bucket: &str) -> Self {
+        Self {
+            http: self.http.clone(),
+            address: self.address,
+            credential: Arc::clone(&self.credential),
+            signer: Signer::new(Arc::clone(&self.credential), REGION, "s3"),
+            clock: self.clock.clone(),
+            bucket: bucket.to_owned(),
+        }
+    }
+
     pub fn credential(&self) -> Arc<Credential> {
         Arc::clone(&self.credential)
     }

@@ -53,7 +53,9 @@ use object::Object;
 
 /// The customers whom the stand-in knows: one key in the customer's own vault, one in the vault of whoever runs the gate.
 pub const CUSTOMERS: [&str; 2] = ["acme", "globex"];
-const SYSTEM_CONTAINER: &str = "system";
+/// A bucket of acme's beside its own.
+pub const ARCHIVE: &str = "acme-archive";
+pub const SYSTEM_CONTAINER: &str = "system";
 const STORE: (&str, &str) = ("AKIDSTORE", "store-secret");
 /// How long the gate waits for the vault, Entra or the managed identity.
 pub const DEADLINE: Duration = Duration::from_secs(2);
@@ -66,6 +68,8 @@ pub struct World {
     pub adversary: Adversary,
     pub acme: Client,
     pub globex: Client,
+    /// May act for both customers; in acme's bucket.
+    pub both: Client,
     /// How long a yes of the vault counts.
     pub bounds: Bounds,
     /// What the gate takes its store to be.
@@ -122,6 +126,7 @@ impl World {
         let world = Self {
             acme: client("acme", "AKIDACME", "acme-secret"),
             globex: client("globex", "AKIDGLOBEX", "globex-secret"),
+            both: client("acme", "AKIDBOTH", "both-secret"),
             standin,
             adversary,
             bounds,
@@ -137,7 +142,7 @@ impl World {
             .map(bucket)
             .iter()
             .map(String::as_str)
-            .chain([SYSTEM_CONTAINER])
+            .chain([ARCHIVE, SYSTEM_CONTAINER])
         {
             world.store_client(container).make_bucket().await;
         }
@@ -246,7 +251,18 @@ impl World {
             tenants: vec![self.tenant(customer).into()],
             upstream: HashMap::new(),
         });
-        let tenants = Tenants::new(clients.into(), containers.into());
+        let (mut clients, mut containers) = (Vec::from(clients), Vec::from(containers));
+        clients.push(Permitted {
+            credential: self.both.credential(),
+            tenants: CUSTOMERS.map(|customer| self.tenant(customer).into()).into(),
+            upstream: HashMap::new(),
+        });
+        containers.push(Container {
+            name: ARCHIVE.to_owned(),
+            sealed_as: ARCHIVE.to_owned(),
+            ..self.container("acme", &store)
+        });
+        let tenants = Tenants::new(clients, containers);
         let keys = Arc::new(self.keys(&store));
         Gateway::new(Arc::new(tenants), keys, S3Options::default(), self.clock.clone())
     }
