@@ -2,6 +2,7 @@
 //! Read this file first; each step's module says the rest.
 
 mod connection;
+mod copying;
 mod perform;
 mod transfer;
 mod waiting;
@@ -44,7 +45,7 @@ pub struct Gateway {
     options: S3Options,
     tenants: Arc<Tenants>,
     keys: Arc<Keys>,
-    layouts: Layouts,
+    layouts: Arc<Layouts>,
     clock: Clock,
 }
 
@@ -99,7 +100,7 @@ impl Gateway {
             options,
             tenants,
             keys,
-            layouts: Layouts::default(),
+            layouts: Arc::default(),
             clock,
         }
     }
@@ -218,10 +219,12 @@ fn with_stated(parts: &Parts, identity: &Identity) -> Result<Option<Parts>, Auth
 
 /// Says what went wrong to those who must know: the audit where it is about a key or a seal, the log otherwise.
 fn report(error: &S3Error, operation: &'static str, asked: &Asked) {
-    let (tenant, bucket) = asked
-        .container
-        .as_ref()
-        .map_or(("", ""), |found| (&*found.tenant, found.name.as_str()));
+    // What is wrong with a copy's source is that object's matter.
+    let (error, container, name) = match error {
+        S3Error::Source(fault) => (&*fault.error, Some(&fault.container.0), fault.name.as_str()),
+        error => (error, asked.container.as_ref(), asked.name.as_str()),
+    };
+    let (tenant, bucket) = container.map_or(("", ""), |found| (&*found.tenant, found.name.as_str()));
     match error {
         S3Error::Refused(refusal @ (Refusal::Revoked(_) | Refusal::Unavailable(_) | Refusal::BadEnvelope)) => {
             audit::record(&Event::RequestRefused {
@@ -235,7 +238,7 @@ fn report(error: &S3Error, operation: &'static str, asked: &Asked) {
             audit::record(&Event::Tampered {
                 tenant,
                 container: bucket,
-                name: &asked.name,
+                name,
                 what: error,
             });
         }
