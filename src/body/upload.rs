@@ -35,6 +35,22 @@ pub struct Held {
 }
 
 impl Held {
+    /// These bytes, which nothing was stated about.
+    pub fn of(bytes: Bytes) -> Self {
+        Self::with(bytes, None)
+    }
+
+    /// These bytes, whose checksum was verified if one was stated.
+    pub fn with(bytes: Bytes, stated: Option<Checksum>) -> Self {
+        let checksum = stated.unwrap_or_else(|| Checksum::of(Algorithm::Crc64Nvme, &bytes));
+        Self { bytes, checksum }
+    }
+
+    /// How many bytes are not yet read of it.
+    pub fn plain_len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
     /// What is not yet read of it.
     pub(super) fn next(&mut self) -> Option<Bytes> {
         Some(std::mem::take(&mut self.bytes)).filter(|bytes| !bytes.is_empty())
@@ -103,8 +119,7 @@ impl Upload {
             }
         };
         let stated = self.finish()?;
-        let checksum = stated.unwrap_or_else(|| Checksum::of(Algorithm::Crc64Nvme, &bytes));
-        Ok(Held { bytes, checksum })
+        Ok(Held::with(bytes, stated))
     }
 
     /// Says, once the body has ended, whether it is what the request stated. Returns the checksum to keep and to echo.

@@ -4,6 +4,7 @@
 mod connection;
 mod copying;
 mod perform;
+mod posting;
 mod transfer;
 mod waiting;
 
@@ -169,6 +170,10 @@ impl Gateway {
             let credential = credential.ok_or(AuthError::Missing)?;
             let listed = bucket::list(&self.tenants, &credential, &address).await?;
             return Ok(listed.map(full));
+        }
+
+        if operation == Operation::PostObject {
+            return self.post(parts, address, body, asked).await;
         }
 
         // For which tenant: the credential and the bucket must agree.

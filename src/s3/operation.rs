@@ -139,15 +139,7 @@ impl<'a> Address<'a> {
         let name = percent_decode_str(self.key)
             .decode_utf8()
             .map_err(|_| S3Error::InvalidUri)?;
-        let mut depth = 0_usize;
-        for step in name.split('/') {
-            depth = match step {
-                ".." => depth.checked_sub(1).ok_or(S3Error::InvalidUri)?,
-                "" | "." => depth,
-                _ => depth.saturating_add(1),
-            };
-        }
-        Ok(name.into_owned())
+        checked_name(name.into_owned())
     }
 
     /// The beginning of keys that a listing asks for, decoded; empty for all.
@@ -322,6 +314,22 @@ impl Operation {
 
 fn not_implemented(what: impl Into<String>) -> S3Error {
     S3Error::NotImplemented { what: what.into() }
+}
+
+/// A key, unless it climbs out of its bucket.
+///
+/// # Errors
+/// It does.
+pub fn checked_name(name: String) -> Result<String, S3Error> {
+    let mut depth = 0_usize;
+    for step in name.split('/') {
+        depth = match step {
+            ".." => depth.checked_sub(1).ok_or(S3Error::InvalidUri)?,
+            "" | "." => depth,
+            _ => depth.saturating_add(1),
+        };
+    }
+    Ok(name)
 }
 
 /// Whether a query parameter belongs to a presigned URL's signature, which is the gate's to check and not the store's.

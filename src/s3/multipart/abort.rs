@@ -1,6 +1,7 @@
 //! AbortMultipartUpload.
 
 use http::{HeaderMap, Method, Response, StatusCode};
+use hyper::body::Incoming;
 
 use crate::s3::error::S3Error;
 use crate::s3::exchange::Exchange;
@@ -13,7 +14,18 @@ use crate::upstream::StoreBody;
 /// # Errors
 /// No such upload; the store said no, or nothing.
 pub async fn abort(exchange: &Exchange<'_>) -> Result<Response<()>, S3Error> {
-    let upload = Upload::of(exchange)?;
+    let answer = clear(&Upload::of(exchange)?).await?;
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    *response.headers_mut() = answered(answer.headers());
+    Ok(response)
+}
+
+/// Clears an upload away.
+///
+/// # Errors
+/// As [`abort`].
+pub(super) async fn clear(upload: &Upload) -> Result<Response<Incoming>, S3Error> {
     let asked = upload
         .ask(Method::DELETE, "", HeaderMap::new(), StoreBody::empty())
         .await;
@@ -32,9 +44,5 @@ pub async fn abort(exchange: &Exchange<'_>) -> Result<Response<()>, S3Error> {
             staging.remove_attempt(attempt).await;
         }
     }
-    let answer = asked?;
-    let mut response = Response::new(());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    *response.headers_mut() = answered(answer.headers());
-    Ok(response)
+    asked
 }

@@ -52,9 +52,9 @@ pub struct Completing {
     pub(super) upload: Upload,
     pub(super) lease: Lease,
     pub(super) listed: Vec<Listed>,
-    claims: Claims,
+    pub(super) claims: Claims,
     /// On what the object may take its place, in the store's words.
-    conditions: HeaderMap,
+    pub(super) conditions: HeaderMap,
     pub(super) location: String,
     pub(super) bucket: String,
 }
@@ -66,6 +66,17 @@ pub(super) struct Listed {
     /// As the store knows it, without quotes.
     pub(super) etag: String,
     checksum: Option<Checksum>,
+}
+
+impl Listed {
+    /// A part that was just stored, by the ETag that a client knows.
+    pub(super) fn stored(number: u32, etag: &str) -> Self {
+        Self {
+            number,
+            etag: etag::to_store(etag).trim_matches('"').to_owned(),
+            checksum: None,
+        }
+    }
 }
 
 /// How an attempt went.

@@ -16,7 +16,7 @@ use crate::s3::multipart::xml::{Flat, NAMESPACE, element};
 use crate::upstream::{StoreBody, collect};
 
 /// Says to a reader, before it has read a byte, that the object ends in a footer if it has 5 MiB or more.
-const MARK: HeaderName = HeaderName::from_static("x-amz-meta-portcullis-multipart");
+pub(super) const MARK: HeaderName = HeaderName::from_static("x-amz-meta-portcullis-multipart");
 const ALGORITHM: &str = "x-amz-checksum-algorithm";
 const TYPE: &str = "x-amz-checksum-type";
 /// The store's answer is a few lines.
@@ -60,7 +60,7 @@ pub async fn create(exchange: &Exchange<'_>, lease: Lease) -> Result<Response<By
     Ok(response)
 }
 
-async fn begin(exchange: &Exchange<'_>, asking: HeaderMap) -> Result<(HeaderMap, String), S3Error> {
+pub(super) async fn begin(exchange: &Exchange<'_>, asking: HeaderMap) -> Result<(HeaderMap, String), S3Error> {
     let answer = exchange
         .ask(Method::POST, "uploads=", asking, StoreBody::empty())
         .await?;

@@ -15,6 +15,7 @@ mod list;
 mod part;
 mod staging;
 mod sweep;
+mod unmeasured;
 mod xml;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub use create::create;
 pub use list::{parts, uploads};
 pub use part::{NewPart, Put, put, store};
 pub use sweep::sweep;
+pub use unmeasured::{PIECE, gather, unmeasured};
 
 use crate::keys::TenantLeases;
 use crate::s3::error::{S3Error, UploadError};
@@ -74,18 +76,23 @@ impl Upload {
         // A `+` in a query is a space to S3, and to what signs for it.
         let id = id.replace('+', "%20");
         let id = percent_decode_str(&id).decode_utf8().map_err(|_| S3Error::InvalidUri)?;
+        Ok(Self::named(exchange, id.into_owned()))
+    }
+
+    /// The upload of this id.
+    fn named(exchange: &Exchange<'_>, id: String) -> Self {
         let object = &exchange.object;
         let mut always = HeaderMap::new();
         headers::to_any(&exchange.parts.headers, &mut always);
-        Ok(Self {
+        Self {
             container: Arc::clone(object.container),
             caller: object.caller.clone(),
             leases: object.keys.of(&object.container.tenant),
             name: object.name.clone(),
             key: object.key.clone().into_owned(),
-            id: id.into_owned(),
+            id,
             always,
-        })
+        }
     }
 
     /// The upload's id, as the store gave it out.

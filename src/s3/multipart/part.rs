@@ -50,7 +50,7 @@ impl NewPart {
         Self::new(number, len, exchange.container().store.dialect())
     }
 
-    fn new(number: u32, len: PlainLen, dialect: &Dialect) -> Result<Self, S3Error> {
+    pub(super) fn new(number: u32, len: PlainLen, dialect: &Dialect) -> Result<Self, S3Error> {
         if !(1..=MAX_PART_NUMBER).contains(&number) {
             return Err(S3Error::InvalidArgument {
                 message: "Part number must be an integer between 1 and 10000, inclusive",

@@ -4,6 +4,7 @@
 mod pieces;
 mod write;
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, ETAG};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
@@ -11,12 +12,12 @@ use hyper::body::Incoming;
 pub use write::{Writing, ended, heeded, largest, write};
 
 use crate::body::checksum::{Checksum, Expectations};
-use crate::body::{Plaintext, SealedBody, Upload};
+use crate::body::{Held, Plaintext, SealedBody, Upload};
 use crate::keys::{Lease, Leased, UseError};
 use crate::s3::auth::Payload;
 use crate::s3::error::S3Error;
 use crate::s3::exchange::Exchange;
-use crate::s3::headers;
+use crate::s3::{headers, multipart};
 use crate::seal::{MAX_PLAIN_LEN, PlainLen, SealError, SealedLen, Sealer};
 use crate::upstream::{Dialect, Payload as Told, StoreBody};
 
@@ -47,11 +48,7 @@ pub async fn put(
     let mut conditions = HeaderMap::new();
     headers::conditions(client, &mut conditions);
     heeded(object, &Method::PUT, &conditions).await?;
-    let (header, mut sealer) = lease.seal_whole(&exchange.place(), len).map_err(|error| match error {
-        UseError::Ended(refusal) => S3Error::Refused(refusal),
-        UseError::Seal(error) => S3Error::Body(error.into()),
-        UseError::Tampered(what) => S3Error::Tampered { what: what.to_string() },
-    })?;
+    let (header, mut sealer) = lease.seal_whole(&exchange.place(), len).map_err(unusable)?;
     let mut headers = headers::to_store(client, header.core())?;
     let mut always = HeaderMap::new();
     headers::to_any(client, &mut always);
@@ -92,14 +89,62 @@ pub async fn put(
     let answer = write(&writing, sealed).await?;
     let mut response = Response::new(());
     *response.headers_mut() = written(exchange, &answer);
-    if let Some(checksum) = verified.get()
-        && let Ok(value) = HeaderValue::try_from(checksum.to_base64())
-    {
-        let whole = HeaderValue::from_static("FULL_OBJECT");
-        response.headers_mut().insert(checksum.algorithm().header(), value);
-        response.headers_mut().insert("x-amz-checksum-type", whole);
+    if let Some(checksum) = verified.get() {
+        echo(checksum, response.headers_mut());
     }
     Ok(response)
+}
+
+/// Writes an object whose length nobody states: what fits a piece is held and written as any other, what does not becomes an upload
+/// of the gate's own. Gives the headers that a PutObject is answered with.
+///
+/// # Errors
+/// As [`put`].
+pub async fn unmeasured(
+    exchange: &Exchange<'_>,
+    lease: Lease,
+    mut file: Box<dyn Plaintext>,
+) -> Result<HeaderMap, S3Error> {
+    let over = lease.over();
+    let first = tokio::select! {
+        gathered = multipart::gather(&mut file, Bytes::new()) => gathered?,
+        () = over.cancelled() => return Err(ended(&exchange.object).await),
+    };
+    if first.len() >= multipart::PIECE {
+        return multipart::unmeasured(exchange, lease, first, file).await;
+    }
+    let held = Held::with(first, file.finish()?);
+    let len = PlainLen(held.plain_len());
+    let stored = len.sealed().ok_or(S3Error::StoreFailed)?;
+    let (header, mut sealer) = lease.seal_whole(&exchange.place(), len).map_err(unusable)?;
+    let mut headers = headers::to_store(&exchange.parts.headers, header.core())?;
+    let checksum = held.checksum();
+    headers::keep_checksums(&keep(&checksum, &mut sealer)?, &mut headers);
+    let writing = Writing {
+        object: &exchange.object,
+        always: HeaderMap::new(),
+        headers,
+        conditions: HeaderMap::new(),
+    };
+    let sealed = SealedBody::new(&header, sealer, held, stored);
+    let mut answer = written(exchange, &write(&writing, sealed).await?);
+    echo(&checksum, &mut answer);
+    Ok(answer)
+}
+
+fn echo(checksum: &Checksum, headers: &mut HeaderMap) {
+    if let Ok(value) = HeaderValue::try_from(checksum.to_base64()) {
+        headers.insert(checksum.algorithm().header(), value);
+        headers.insert("x-amz-checksum-type", HeaderValue::from_static("FULL_OBJECT"));
+    }
+}
+
+fn unusable(error: UseError) -> S3Error {
+    match error {
+        UseError::Ended(refusal) => S3Error::Refused(refusal),
+        UseError::Seal(error) => S3Error::Body(error.into()),
+        UseError::Tampered(what) => S3Error::Tampered { what: what.to_string() },
+    }
 }
 
 /// The checksum as it lies with the object: sealed under the object's own key.
