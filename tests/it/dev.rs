@@ -25,6 +25,13 @@ fn what_the_store_changed_is_never_served() {
 }
 
 #[test]
+fn sdks_upload_in_parts() {
+    let dev = Dev::start("multipart");
+    dev.python("multipart.py", &[&dev.data]);
+    assert!(dev.stop().success());
+}
+
+#[test]
 fn a_tenants_terms_leave_it_open_to_clean_up() {
     let dev = Dev::start("terms");
     dev.python("terms.py", &[BINARY.as_ref(), &dev.data]);

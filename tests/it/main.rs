@@ -14,6 +14,7 @@ mod dev;
 mod forgery;
 mod layering;
 mod listener;
+mod multipart;
 mod reading;
 mod revocation;
 mod standin;

@@ -283,7 +283,7 @@ mod tests {
         for bad in [
             vec![(crc32, "AAAAAA==".to_owned())],
             vec![(crc32, format!("{composite}-3"))],
-            vec![(crc32, composite.clone()), (kind, "FULL_OBJECT".into())],
+            vec![(crc32, composite), (kind, "FULL_OBJECT".into())],
             vec![(crc32, whole), (kind, "COMPOSITE".into())],
         ] {
             let held = claims(&bad).unwrap().hold(&parts);
@@ -301,11 +301,11 @@ mod tests {
             Checksum::of(Algorithm::Sha256, b"onetwo").to_base64(),
         );
         let unlisted = [(None, PlainLen(3)), (None, PlainLen(3))];
-        let held = claims(&[sha.clone()]).unwrap().hold(&unlisted);
+        let held = claims(std::slice::from_ref(&sha)).unwrap().hold(&unlisted);
         assert!(matches!(held, Err(S3Error::NotImplemented { .. })), "{held:?}");
         let other = listed(Algorithm::Crc32, &[b"one", b"two"]);
         assert!(matches!(
-            claims(&[sha.clone()]).unwrap().hold(&other),
+            claims(std::slice::from_ref(&sha)).unwrap().hold(&other),
             Err(S3Error::NotImplemented { .. })
         ));
         assert_eq!(claims(&[]).unwrap().hold(&unlisted).unwrap(), None);

@@ -218,6 +218,11 @@ impl Completing {
         let upstream = upstream.iter().map(|part| (part.number, part.etag.as_str()));
         let list: Vec<_> = upstream.chain([(number, etag.as_str())]).collect();
         match self.upload.finish(&list, &self.conditions).await? {
+            // A store may answer a Complete as it answered the one that another replica sent, whatever the list.
+            Finished::Done(done) if !done.is_of(&list) => match self.done_before().await? {
+                Some((done, known)) => Ok(Tried::Done(done, known)),
+                None => Err(UploadError::NoSuchUpload.into()),
+            },
             Finished::Done(done) => {
                 for part in &found.parts {
                     staging.remove_part(part.number).await;

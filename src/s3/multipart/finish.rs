@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
+use crate::body::checksum::{Algorithm, Checksum};
 use crate::s3::error::{S3Error, UploadError};
 use crate::s3::etag;
 use crate::s3::headers;
@@ -35,6 +36,26 @@ pub(super) struct Done {
     /// Without quotes.
     pub(super) etag: String,
     pub(super) headers: HeaderMap,
+}
+
+impl Done {
+    /// Whether the object may be of these parts: where all ETags are as Amazon makes them, the object's is the MD5 of the parts', and
+    /// their number. Of others nothing can be said.
+    pub(super) fn is_of(&self, parts: &[(u32, &str)]) -> bool {
+        let md5s: Option<Vec<Checksum>> = parts
+            .iter()
+            .map(|(_, etag)| Checksum::new(Algorithm::Md5, &hex::decode(etag).ok()?))
+            .collect();
+        let Some((own, count)) = self.etag.split_once('-') else {
+            return true;
+        };
+        match md5s.and_then(|md5s| Checksum::of_values(&md5s)) {
+            Some(expected) => {
+                hex::encode(expected.value()).eq_ignore_ascii_case(own) && count == parts.len().to_string()
+            }
+            None => true,
+        }
+    }
 }
 
 impl Upload {
@@ -141,6 +162,23 @@ impl Completing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_object_of_other_parts_is_told_by_its_etag() {
+        let of = |etag: &str, parts: &[(u32, &str)]| {
+            let headers = HeaderMap::new();
+            let etag = etag.to_owned();
+            Done { etag, headers }.is_of(parts)
+        };
+        let (one, two) = ("b026324c6904b2a9cb4b88d6d61c81d1", "26ab0db90d72e28ad0ba1e22ee510510");
+        let both = "00000000000000000000000000000000-2";
+        let made = Checksum::of(Algorithm::Md5, &hex::decode([one, two].concat()).unwrap());
+        let right = format!("{}-2", hex::encode(made.value()));
+        assert!(of(&right, &[(1, one), (4, two)]));
+        assert!(!of(both, &[(1, one), (4, two)]));
+        assert!(!of(&right, &[(1, one)]));
+        assert!(of("opaque", &[(1, one)]) && of(both, &[(1, "opaque")]));
+    }
 
     #[test]
     fn an_error_behind_a_200_is_one() {

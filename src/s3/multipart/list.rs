@@ -214,7 +214,7 @@ fn wanted(exchange: &Exchange<'_>) -> Result<Wanted, S3Error> {
         let mut parameters = exchange.address.parameters();
         match parameters.find(|(given, _)| *given == name) {
             None => Ok(None),
-            Some((_, text)) if text.is_empty() => Ok(None),
+            Some((_, "")) => Ok(None),
             Some((_, text)) => match text.parse::<i32>().ok().and_then(|number| u32::try_from(number).ok()) {
                 Some(number) => Ok(Some(number)),
                 None => Err(S3Error::InvalidArgument { message }),

@@ -147,6 +147,8 @@ pub async fn store(
         (_, Some(fault)) => return Err(fault.into()),
         (Err(S3Error::StoreFailed), None) => {
             again.check()?;
+            // A store that has no such upload may say so and go, while the body is still being sent.
+            upload.exists().await?;
             return Err(S3Error::StoreFailed);
         }
         (stored, None) => stored?,

@@ -90,6 +90,14 @@ struct Shared {
     client: Client<HttpConnector, Body>,
     lies: Mutex<HashMap<(String, String), Arc<Lie>>>,
     asked: Mutex<HashMap<(String, String), u64>>,
+    dying: Mutex<Option<Dying>>,
+}
+
+/// The line to the store breaks: after so many more questions are answered, none is, but that the next one may still be done.
+#[derive(Clone, Copy, Debug)]
+struct Dying {
+    answered: u64,
+    done: bool,
 }
 
 type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
@@ -102,6 +110,7 @@ impl Adversary {
             client: Client::builder(TokioExecutor::new()).build_http(),
             lies: Mutex::default(),
             asked: Mutex::default(),
+            dying: Mutex::default(),
         });
         let address = listener.local_addr().unwrap();
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared))).abort_handle();
@@ -125,6 +134,19 @@ impl Adversary {
     /// Lies no more.
     pub fn honest(&self) {
         locked(&self.shared.lies).clear();
+    }
+
+    /// From now on answers so many questions, and then none until it is healed: as if the gate ended there, from the store's side.
+    /// The question after those is still `done`, or not even that.
+    pub fn die_after(&self, answered: u64, done: bool) {
+        *locked(&self.shared.dying) = Some(Dying { answered, done });
+    }
+
+    /// Answers again. Whether it had come to its end.
+    pub fn heal(&self) -> bool {
+        locked(&self.shared.dying)
+            .take()
+            .is_some_and(|dying| dying.answered == 0)
     }
 
     /// How often the gate asked about this key.
@@ -212,6 +234,13 @@ impl Shared {
             method: request.method().clone(),
             headers: request.headers().clone(),
         };
+        if let Some(done) = self.dies() {
+            if done {
+                let (_, body) = self.ask(request).await.into_parts();
+                let _ = body.collect().await;
+            }
+            return Reply::new(StatusCode::SERVICE_UNAVAILABLE, "").into_response(&asked);
+        }
         let lie = locked(&self.lies).get(&name).map(Arc::clone);
         match lie.as_deref() {
             None => self.ask(request).await,
@@ -232,6 +261,17 @@ impl Shared {
                 rewrite(&asked, honest).into_response(&asked)
             }
         }
+    }
+
+    /// Whether this question is not answered any more, and then whether it is still done.
+    fn dies(&self) -> Option<bool> {
+        let mut dying = locked(&self.dying);
+        let state = dying.as_mut()?;
+        if state.answered > 0 {
+            state.answered -= 1;
+            return None;
+        }
+        Some(std::mem::take(&mut state.done))
     }
 
     /// The store's own answer. The signature covers the host the gate meant, so that stays.

@@ -175,7 +175,8 @@ impl Client {
             parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
         }
         self.sign(&mut parts, key, PayloadHash::Unsigned);
-        let mut head = format!("{} {} HTTP/1.1\r\n", parts.method, parts.uri.path());
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        let mut head = format!("{} {target} HTTP/1.1\r\n", parts.method);
         for (name, value) in &parts.headers {
             head.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
         }

@@ -146,13 +146,28 @@ impl World {
         {
             world.store_client(container).make_bucket().await;
         }
-        let gateway = Arc::new(world.gateway());
+        world.serve(listener);
+        world
+    }
+
+    /// A replica of the gate, with keys of its own, before the same store; a customer's client of it.
+    pub fn replica(&self, customer: &str) -> Client {
+        let (listener, address) = listen();
+        self.serve(listener);
+        let credential = match customer {
+            "acme" => Credential::new("AKIDACME", SecretKey::new("acme-secret")),
+            _ => Credential::new("AKIDGLOBEX", SecretKey::new("globex-secret")),
+        };
+        Client::new(address, credential.unwrap(), self.clock.clone(), &bucket(customer))
+    }
+
+    fn serve(&self, listener: Listener) {
+        let gateway = Arc::new(self.gateway());
         let answer = move |request, connection: Connection| {
             let gateway = Arc::clone(&gateway);
             async move { gateway.answer(request, &connection).await }
         };
-        tokio::spawn(listener.run(answer, world.gate.clone()));
-        world
+        tokio::spawn(listener.run(answer, self.gate.clone()));
     }
 
     /// A customer's client of the gate.
