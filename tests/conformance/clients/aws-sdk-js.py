@@ -19,6 +19,6 @@ if not (home / "package.json").exists() or (home / "package.json").read_bytes() 
         world.lacks("the SDK (npm install failed)")
 # Modules are looked for beside the script.
 shutil.copy(world.HERE / "js/client.mjs", home)
+world.silent()
 trusted = {"NODE_EXTRA_CA_CERTS": world.CA_FILE} if world.CA_FILE else {}
-done = subprocess.run([NODE, home / "client.mjs"], env=os.environ | trusted, timeout=300)
-os._exit(done.returncode)
+os.execve(NODE, [NODE, str(home / "client.mjs")], os.environ | trusted)

@@ -55,6 +55,11 @@ def _say():
     print("checked:", ", ".join(checked))
 
 
+def silent():
+    """Another program goes on, and says what was checked."""
+    atexit.unregister(_say)
+
+
 def lacks(what):
     print(f"lacks {what}")
     sys.exit(77)
@@ -81,7 +86,7 @@ def inside(name, *packages):
     """Goes on in such an environment."""
     python = installed(name, *packages) / "python"
     if Path(sys.executable) != python:
-        atexit.unregister(_say)
+        silent()
         os.execv(python, [str(python), *sys.argv])
 
 
