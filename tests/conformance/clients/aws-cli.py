@@ -12,8 +12,6 @@ os.environ |= {
     "AWS_DEFAULT_REGION": world.REGION,
     "AWS_ENDPOINT_URL": world.ENDPOINT,
     "AWS_CA_BUNDLE": world.CA_FILE,
-    "AWS_CONFIG_FILE": "/dev/null",
-    "AWS_EC2_METADATA_DISABLED": "true",
 }
 if not world.CA_FILE:
     del os.environ["AWS_CA_BUNDLE"]

@@ -16,7 +16,7 @@ if not (home / "package.json").exists() or (home / "package.json").read_bytes() 
     (home / "package.json").write_bytes(package.read_bytes())
     if subprocess.run(command).returncode:
         shutil.rmtree(home)
-        world.lacks("the SDK (npm install failed)")
+        world.lacks("the SDK (npm could not install it)")
 # Modules are looked for beside the script.
 shutil.copy(world.HERE / "js/client.mjs", home)
 world.silent()

@@ -28,8 +28,14 @@ with ThreadPoolExecutor(4) as pool:
 has("bytes")
 has("multipart to 64 MiB, threads")
 
-pages = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=PREFIX, PaginationConfig={"PageSize": 3})
-listed = [entry for page in pages for entry in page["Contents"]]
+
+
+def entries():
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=PREFIX, PaginationConfig={"PageSize": 3})
+    return [entry for page in pages for entry in page["Contents"]]
+
+
+listed = entries()
 same(sorted(entry["Size"] for entry in listed), sorted(sizes), "LIST")
 same({entry["Key"]: entry["ETag"] for entry in listed}, etags, "the ETag of LIST is that of HEAD")
 has("sizes and ETags in LIST and HEAD")
@@ -61,7 +67,7 @@ for version in ("s3", "s3v4"):
     same(world.fetch(signer.generate_presigned_url("get_object", where)), b"by URL", "presigned", version)
 has("presigned URLs")
 
-names = [{"Key": entry["Key"]} for page in pages for entry in page["Contents"]]
+names = [{"Key": entry["Key"]} for entry in entries()]
 holds(not s3.delete_objects(Bucket=BUCKET, Delete={"Objects": names}).get("Errors"), "delete_objects")
 same(world.sizes_in_the_list(PREFIX), {}, "what is left")
 has("deletion of many")

@@ -123,7 +123,10 @@ def run(*command, **options):
     """Runs it to its end; its standard output. A failure is one of the client's."""
     options = {"timeout": 300, "text": True} | options
     done = subprocess.run([str(one) for one in command], capture_output=True, **options)
-    holds(done.returncode == 0, *command, "ended with", done.returncode, "\n", done.stdout[-3000:], done.stderr[-3000:])
+    if done.returncode:
+        print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
+        last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        holds(False, Path(command[0]).name, *command[1:], "ended with", done.returncode, *last)
     return done.stdout
 
 

@@ -26,6 +26,11 @@ const client = new S3Client({
 });
 const checked = [];
 process.on("exit", () => console.log("checked:", checked.join(", ")));
+process.on("uncaughtException", (error) => {
+  console.error(error);
+  console.log("FAILED:", `${error.name}: ${error.message}`);
+  process.exit(1);
+});
 
 function same(got, expected, what) {
   if (JSON.stringify(got) !== JSON.stringify(expected)) {
