@@ -32,12 +32,14 @@ impl Gateway {
         let [bucket, key, query] = [bucket, key, query].map(str::to_owned);
         let (caller, name) = (exchange.object.caller.clone(), exchange.object.name.clone());
         let (keys, layouts) = (Arc::clone(&self.keys), Arc::clone(&self.layouts));
+        let cors = Arc::clone(&exchange.object.cors);
         let work = async move {
             let object = Object {
                 container: &container,
                 caller: &caller,
                 keys: &keys,
                 layouts: &layouts,
+                cors,
                 name,
                 key: key.as_str().into(),
                 version: None,

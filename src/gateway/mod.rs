@@ -25,6 +25,7 @@ pub use connection::{Connection, CutGuard};
 use crate::keys::{Keys, Refusal};
 use crate::s3::auth::{AuthError, Authenticator, Form, Identity, Payload, Regions, SigV2};
 use crate::s3::bucket;
+use crate::s3::cors::Cors;
 use crate::s3::error::S3Error;
 use crate::s3::exchange::Exchange;
 use crate::s3::host::{self, Domains};
@@ -86,6 +87,8 @@ struct Asked {
     operation: Option<Operation>,
     container: Option<Arc<Container>>,
     name: String,
+    /// What the store says to browsers.
+    cors: Arc<Cors>,
 }
 
 impl Gateway {
@@ -137,6 +140,7 @@ impl Gateway {
             }
             response
         });
+        asked.cors.repeat(response.headers_mut());
         if let Ok(id) = HeaderValue::from_str(id) {
             response.headers_mut().insert("x-amz-request-id", id);
         }
@@ -155,8 +159,13 @@ impl Gateway {
         asked: &mut Asked,
     ) -> Result<Response<AnswerBody>, S3Error> {
         // Who is asking: nothing of the request counts before its signature does.
-        let identity = self.authenticator.identify(parts, self.clock.now().system_time())?;
-        let signed_url = identity.form() == Some(Form::Query);
+        // A browser's preflight is nobody's: the URL in it is signed for the request that follows.
+        let preflight = parts.method == Method::OPTIONS;
+        let identity = match preflight {
+            true => Identity::Anonymous(Payload::Unsigned),
+            false => self.authenticator.identify(parts, self.clock.now().system_time())?,
+        };
+        let signed_url = preflight || identity.form() == Some(Form::Query);
         let stated = with_stated(parts, &identity)?;
         let parts = stated.as_ref().unwrap_or(parts);
 
@@ -167,8 +176,7 @@ impl Gateway {
         asked.operation = Some(operation);
         let credential = identity.credential().map(Arc::clone);
         if operation == Operation::ListBuckets {
-            let credential = credential.ok_or(AuthError::Missing)?;
-            let listed = bucket::list(&self.tenants, &credential, &address).await?;
+            let listed = bucket::list(&self.tenants, credential.as_deref(), &address).await?;
             return Ok(listed.map(full));
         }
 
@@ -197,6 +205,7 @@ impl Gateway {
             caller: &access.caller,
             keys: &self.keys,
             layouts: &self.layouts,
+            cors: Arc::clone(&asked.cors),
             name,
             key: address.key.into(),
             version: address.version().map(Into::into),

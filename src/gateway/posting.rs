@@ -52,6 +52,7 @@ impl Gateway {
             caller: &access.caller,
             keys: &self.keys,
             layouts: &self.layouts,
+            cors: Arc::clone(&asked.cors),
             name: name.clone(),
             key: key.as_str().into(),
             version: None,

@@ -45,6 +45,7 @@ pub(super) async fn answer(
             operation: Some(operation),
             container: Some(Arc::clone(exchange.container())),
             name: exchange.object.name.clone(),
+            cors: Arc::clone(&exchange.object.cors),
         },
         resource: exchange.parts.uri.path().to_owned(),
         id: id.to_owned(),

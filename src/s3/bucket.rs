@@ -11,6 +11,7 @@ use quick_xml::Reader;
 use quick_xml::escape::escape;
 use quick_xml::events::Event;
 
+use crate::s3::auth::AuthError;
 use crate::s3::error::S3Error;
 use crate::s3::exchange::Exchange;
 use crate::s3::headers;
@@ -49,17 +50,22 @@ struct Buckets {
 }
 
 /// ListBuckets: those that the client's tenants have here, by name. What the configuration names it tells itself; the store is asked,
-/// and its answer filtered, only where patterns stand for buckets.
+/// and its answer filtered, only where patterns stand for buckets. Nobody sees what the store shows the whole world of those that are open
+/// to it.
 ///
 /// # Errors
 /// A store that had to be asked said no, or nothing.
 pub async fn list(
     tenants: &Tenants,
-    credential: &Credential,
+    credential: Option<&Credential>,
     address: &Address<'_>,
 ) -> Result<Response<Bytes>, S3Error> {
     let mut buckets = Buckets::default();
-    for (store, caller) in tenants.stores_to_ask(credential) {
+    let stores = tenants.stores_to_ask(credential);
+    if credential.is_none() && stores.is_empty() {
+        return Err(AuthError::Missing.into());
+    }
+    for (store, caller) in stores {
         let answer = store
             .send(Call {
                 method: Method::GET,
@@ -78,13 +84,17 @@ pub async fn list(
         let page = collect(answer.into_body(), LARGEST_LIST).await?;
         let page = read(&page).ok_or(S3Error::StoreFailed)?;
         let served = page.found.into_iter().filter(|(name, _)| {
-            let found = tenants.resolve(Some(credential), name, Within::Itself);
+            let found = tenants.resolve(credential, name, Within::Itself);
             found.is_ok_and(|access| access.container.store.name() == store.name())
         });
         buckets.found.extend(served);
         buckets.owner = buckets.owner.or(page.owner);
     }
-    for container in tenants.visible(credential) {
+    for container in credential
+        .map(|credential| tenants.visible(credential))
+        .into_iter()
+        .flatten()
+    {
         let date = || NO_DATE.to_owned();
         buckets.found.entry(container.name.clone()).or_insert_with(date);
     }

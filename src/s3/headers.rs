@@ -1,8 +1,9 @@
 //! Which headers pass, in which direction, and what the gate adds. By name: what is not listed stays where it is.
 
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, ETAG, EXPIRES,
-    IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED, LOCATION, ORIGIN, VARY,
+    ACCEPT_RANGES, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONTENT_DISPOSITION,
+    CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, ETAG, EXPIRES, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    IF_UNMODIFIED_SINCE, LAST_MODIFIED, LOCATION, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -58,9 +59,11 @@ static DESCRIBING: [HeaderName; 15] = [
 ];
 
 /// What a client says of any request: whose the bucket must be, and that it pays.
-static ALWAYS: [HeaderName; 3] = [
+static ALWAYS: [HeaderName; 5] = [
     // The store knows the bucket's CORS rules.
     ORIGIN,
+    ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD,
     HeaderName::from_static("x-amz-expected-bucket-owner"),
     HeaderName::from_static("x-amz-request-payer"),
 ];

@@ -4,6 +4,7 @@ pub mod attributes;
 pub mod auth;
 pub mod bucket;
 pub mod copy;
+pub mod cors;
 pub mod error;
 pub mod etag;
 pub mod exchange;

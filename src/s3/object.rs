@@ -11,6 +11,7 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 
 use crate::keys::Keys;
+use crate::s3::cors::Cors;
 use crate::s3::error::S3Error;
 use crate::s3::headers;
 use crate::s3::layouts::Layouts;
@@ -32,6 +33,8 @@ pub struct Object<'a> {
     pub keys: &'a Keys,
     /// The footers of objects that were read of late.
     pub layouts: &'a Layouts,
+    /// What the store says to browsers.
+    pub cors: Arc<Cors>,
     /// The key, decoded; empty for the bucket itself.
     pub name: String,
     /// The key as it stands on the wire, percent-encoded.
@@ -79,6 +82,7 @@ impl Object<'_> {
                 body,
             })
             .await?;
+        self.cors.note(answer.headers());
         understood(answer).await
     }
 }
@@ -125,10 +129,6 @@ fn about(store: &HeaderMap) -> HeaderMap {
         if let Some(value) = said.get(&name) {
             about.insert(name, value.clone());
         }
-    }
-    // A browser of another origin may read the error only if the store's CORS rules say so.
-    for (name, value) in said.iter().filter(|(name, _)| headers::is_cors(name)) {
-        about.append(name.clone(), value.clone());
     }
     if let Some(methods) = store.get(ALLOW) {
         about.insert(ALLOW, methods.clone());

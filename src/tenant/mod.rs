@@ -221,16 +221,18 @@ impl Tenants {
         seen
     }
 
-    /// The stores that hold containers named by patterns, and as whom this credential asks there: only they know which there are.
-    pub fn stores_to_ask(&self, credential: &Credential) -> Vec<(&Arc<Store>, Caller)> {
-        let Some(client) = self.clients.get(credential.access_key()) else {
+    /// The stores that hold containers named by patterns, and as whom this credential, or nobody, asks there: only they know
+    /// which there are.
+    pub fn stores_to_ask(&self, credential: Option<&Credential>) -> Vec<(&Arc<Store>, Caller)> {
+        let client = credential.and_then(|credential| self.clients.get(credential.access_key()));
+        if credential.is_some() && client.is_none() {
             return Vec::new();
-        };
+        }
         let mut stores: Vec<(&Arc<Store>, Caller)> = Vec::new();
-        for rule in &self.rules {
+        for rule in self.rules.iter().filter(|rule| client.is_some() || rule.anonymous) {
             if !stores.iter().any(|(store, _)| store.name() == rule.store.name()) {
-                let caller = client.upstream.get(rule.store.name()).cloned().unwrap_or_default();
-                stores.push((&rule.store, caller));
+                let own = |client: &Client| client.upstream.get(rule.store.name()).cloned().unwrap_or_default();
+                stores.push((&rule.store, client.map_or(Caller::Nobody, own)));
             }
         }
         stores

@@ -37,6 +37,7 @@ impl Gate {
 
     fn object(&self, name: &'static str) -> Asked<'_> {
         Asked {
+            cors: Arc::default(),
             container: &self.container,
             caller: &Caller::Gate,
             keys: &self.keys,
