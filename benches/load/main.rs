@@ -81,6 +81,9 @@ pub(crate) struct Options {
     /// How long each side works in a round, in milliseconds.
     #[arg(long, value_name = "MS")]
     millis: Option<u64>,
+    /// Another `portcullis` to measure in turns with this one: an earlier build, to see what a change did.
+    #[arg(long, value_name = "BINARY")]
+    pub(crate) beside: Option<PathBuf>,
     /// Drive this endpoint instead, whatever it is: http://HOST:PORT.
     #[arg(long, value_name = "URL", requires = "bucket")]
     pub(crate) against: Option<String>,
@@ -193,13 +196,12 @@ async fn bench(options: &Options) -> Result<(), Problem> {
     let began = Instant::now();
     let report = measure(options).await?;
     report.print();
-    report.check()?;
     if !options.smoke() {
         let files = report.save(&options.out)?;
         history::append(&options.out, &report)?;
         println!("\n{} s; {}", began.elapsed().as_secs(), files.join(", "));
     }
-    Ok(())
+    report.check()
 }
 
 async fn measure(options: &Options) -> Result<Report, Problem> {
@@ -214,7 +216,7 @@ async fn measure(options: &Options) -> Result<Report, Problem> {
     sizes.sort_unstable();
     sizes.dedup();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("load");
-    let world = World::start(&folder, tenants::configured(options), &sizes).await?;
+    let world = World::start(&folder, tenants::configured(options), &sizes, options.beside.as_deref()).await?;
     let sides = world.sides.len();
     let mut progress = Progress::new(cells.len() * sides * options.rounds());
     let mut report = Report::new(options, &world)?;

@@ -126,14 +126,28 @@ impl Report {
 
     /// CPU of the process under measurement: for each GB where bytes matter, for each request elsewhere.
     fn write_cost(&self, out: &mut String) -> std::fmt::Result {
-        writeln!(out, "| CPU | gate | pass | nginx | gate / pass | gate / nginx | unit |")?;
-        writeln!(out, "|---|---:|---:|---:|---:|---:|---|")?;
+        let beside = self.sides.iter().any(|side| side == "other");
+        let (head, line) = if beside {
+            (" other | gate / other |", "---:|---:|")
+        } else {
+            ("", "")
+        };
+        writeln!(
+            out,
+            "| CPU | gate | pass | nginx | gate / pass | gate / nginx | unit |{head}"
+        )?;
+        writeln!(out, "|---|---:|---:|---:|---:|---:|---|{line}")?;
         for cell in &self.cells {
             let (figure, unit) = cost(cell);
             let of = |side| number(cell.median(side, figure));
+            let other = if beside {
+                format!(" {} | {} |", of("other"), ratio(cell.ratio("gate", "other", figure)))
+            } else {
+                String::new()
+            };
             writeln!(
                 out,
-                "| {} | {} | {} | {} | {} | {} | {unit} |",
+                "| {} | {} | {} | {} | {} | {} | {unit} |{other}",
                 cell.name,
                 of("gate"),
                 of("pass"),

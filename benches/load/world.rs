@@ -24,7 +24,7 @@ const SECRET: &str = "a-secret-of-the-measurements";
 
 /// What answers requests.
 pub(crate) struct Side {
-    /// `gate`, `pass`, `nginx`.
+    /// `gate`, `other` (another gate), `pass`, `nginx`.
     pub(crate) name: &'static str,
     pub(crate) process: Process,
     clear: SocketAddr,
@@ -46,7 +46,12 @@ pub(crate) struct World {
 
 impl World {
     /// Starts it all and stores the objects that are read later: of each size one, sealed and in clear.
-    pub(crate) async fn start(folder: &Path, tenants: usize, sizes: &[u64]) -> Result<Self, Problem> {
+    pub(crate) async fn start(
+        folder: &Path,
+        tenants: usize,
+        sizes: &[u64],
+        other: Option<&Path>,
+    ) -> Result<Self, Problem> {
         let _ = std::fs::remove_dir_all(folder);
         std::fs::create_dir_all(folder)?;
         let options = StandinOptions {
@@ -79,6 +84,10 @@ impl World {
         };
         let gate = world.gate().await?;
         world.sides.push(gate);
+        if let Some(binary) = other {
+            let other = world.gate_of(binary, "other").await?;
+            world.sides.push(other);
+        }
         let pass = world.pass()?;
         world.sides.push(pass);
         world.sides.extend(world.nginx().await?);
@@ -88,18 +97,22 @@ impl World {
 
     /// A gate as `portcullis serve` starts it, ready to serve.
     pub(crate) async fn gate(&self) -> Result<Side, Problem> {
+        self.gate_of(Path::new(env!("CARGO_BIN_EXE_portcullis")), "gate").await
+    }
+
+    async fn gate_of(&self, binary: &Path, name: &'static str) -> Result<Side, Problem> {
         let [clear, tls, admin] = free_ports()?;
-        let file = self.folder.join("gate.toml");
+        let file = self.folder.join(format!("{name}.toml"));
         let text = configuration::gate(&self.standin, self.origin_address, [clear, tls, admin], self.tenants);
         std::fs::write(&file, text)?;
         std::fs::write(self.folder.join("secret"), SECRET)?;
         std::fs::write(self.folder.join("origin-secret"), SECRET.repeat(2))?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        let mut command = Command::new(binary);
         command.arg("serve").arg("--config").arg(&file);
-        let process = Process::quiet("gate", &mut command, &self.folder.join("gate.log"))?;
+        let process = Process::quiet(name, &mut command, &self.folder.join(format!("{name}.log")))?;
         let (clear, tls) = (loopback(clear), loopback(tls));
         let mut side = Side {
-            name: "gate",
+            name,
             process,
             clear,
             tls,
@@ -196,7 +209,7 @@ impl World {
     /// The side's address, for a tenant at a gate and for the objects in clear elsewhere.
     pub(crate) fn target(&self, side: &Side, tls: bool) -> Result<Target, Problem> {
         match side.name {
-            "gate" => self.gate_target(side, tls, vec![account("acme-files")?]),
+            "gate" | "other" => self.gate_target(side, tls, vec![account("acme-files")?]),
             _ => self.gate_target(side, tls, vec![Account::open(PLAIN)]),
         }
     }
