@@ -1,8 +1,7 @@
 //! Portcullis: a transparent encrypting storage proxy. The crate's map, in reading order: start with [`gateway`], which
 //! takes one request from top to bottom, and follow it down. `ARCHITECTURE.md` names what must always be true.
 
-use std::alloc::System;
-
+use tikv_jemallocator::Jemalloc;
 use zeroizing_alloc::ZeroAlloc;
 
 pub mod gateway;
@@ -30,7 +29,7 @@ pub mod commands;
 /// allocation, about a microsecond for a chunk.
 ///
 /// A binary makes it its own (`#[global_allocator]`), not the library: what only links to the library may choose.
-pub type Allocator = ZeroAlloc<System>;
+pub type Allocator = ZeroAlloc<Jemalloc>;
 
 /// See [`Allocator`].
-pub const ALLOCATOR: Allocator = ZeroAlloc(System);
+pub const ALLOCATOR: Allocator = ZeroAlloc(Jemalloc);
