@@ -5,6 +5,7 @@ use std::io;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response};
+use memchr::memmem::Finder;
 use quick_xml::events::{BytesText, Event};
 use quick_xml::{Reader, Writer};
 
@@ -31,7 +32,8 @@ pub async fn list(exchange: &Exchange<'_>) -> Result<Response<Bytes>, S3Error> {
         )
         .await?;
     let page = collect(answer.into_body(), LARGEST_PAGE).await?;
-    let rewritten = rewrite(&page).map_err(|error| {
+    let rewritten = plain(&page).map_or_else(|| rewrite(&page), Ok);
+    let rewritten = rewritten.map_err(|error| {
         tracing::error!(%error, "the store's listing can't be read");
         S3Error::StoreFailed
     })?;
@@ -45,6 +47,69 @@ pub async fn list(exchange: &Exchange<'_>) -> Result<Response<Bytes>, S3Error> {
 /// What holds one object: `Contents`, and `Version` in a listing of versions. Delete markers have neither size nor ETag.
 fn is_entry(name: &[u8]) -> bool {
     matches!(name, b"Contents" | b"Version")
+}
+
+/// [`rewrite`] for a page as S3 and its kin write it, at a tenth of the cost: elements without prefixes and attributes, no
+/// comments, no CDATA, an `ETag` and a `Size` in every `Contents`. Tags are looked for as text, which is right where `<` can be
+/// nothing but a tag's. `None` for any other page, and for one without objects.
+fn plain(page: &[u8]) -> Option<Vec<u8>> {
+    let find = |what: &'static str| Finder::new(what.as_bytes());
+    let (begin, end, any) = (find("<Contents>"), find("</Contents>"), find("Contents"));
+    let (etag, size, checksum) = (find("<ETag>"), find("<Size>"), find("Checksum"));
+    if find("<!").find(page).is_some() {
+        return None;
+    }
+    let mut out = Vec::with_capacity(page.len() + page.len() / 16);
+    let mut rest = page;
+    while let Some(start) = begin.find(rest) {
+        let (before, from) = rest.split_at(start);
+        let (object, after) = from.split_at(end.find(from)?);
+        let (tags, sizes) = (etag.find(object)? + "<ETag>".len(), size.find(object)? + "<Size>".len());
+        // What comes twice, or is called by a longer name, is for the careful reader.
+        let again = size.find(object.get(sizes..)?).or(etag.find(object.get(tags..)?));
+        if any.find(before).is_some() || checksum.find(object).is_some() || again.is_some() {
+            return None;
+        }
+        let (tag, after_tag) = text(object, tags)?;
+        let (stored, after_size) = text(object, sizes)?;
+        let new_size = plain_size(stored);
+        let new_size = new_size.as_deref().unwrap_or(stored);
+        let bare = tag
+            .trim_start_matches("&quot;")
+            .trim_end_matches("&quot;")
+            .trim_matches('"');
+        if bare.contains('&') {
+            return None;
+        }
+        let marked = tag.replacen(bare, &etag::to_client(bare), usize::from(!bare.is_empty()));
+        out.extend_from_slice(before);
+        let mut done = 0;
+        let mut parts = [(tags, marked.as_str(), after_tag), (sizes, new_size, after_size)];
+        parts.sort_unstable();
+        for (from, new, to) in parts {
+            out.extend_from_slice(object.get(done..from)?);
+            out.extend_from_slice(new.as_bytes());
+            done = to;
+        }
+        out.extend_from_slice(object.get(done..)?);
+        let (closing, next) = after.split_at("</Contents>".len());
+        out.extend_from_slice(closing);
+        rest = next;
+    }
+    let ends = rest.trim_ascii_end().ends_with(b"Result>");
+    if rest.len() == page.len() || any.find(rest).is_some() || !ends {
+        return None;
+    }
+    out.extend_from_slice(rest);
+    Some(out)
+}
+
+/// The text that begins at `from`, and where it ends.
+fn text(object: &[u8], from: usize) -> Option<(&str, usize)> {
+    let rest = object.get(from..)?;
+    let len = rest.iter().position(|byte| *byte == b'<')?;
+    let text = std::str::from_utf8(rest.get(..len)?).ok()?;
+    Some((text, from + len))
 }
 
 /// Replaces `Size` and `ETag` of every entry, and leaves out the checksum algorithm, which would be that of sealed bytes.
@@ -150,6 +215,41 @@ mod tests {
             text.contains("d6-0&quot;</ETag><Size>11</Size></Version><DeleteMarker>"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn the_quick_reader_writes_what_the_careful_one_writes() {
+        let page = |objects: &str| {
+            format!(
+                "<?xml version=\"1.0\"?><ListBucketResult><Name>b</Name>{objects}<Size>720</Size></ListBucketResult>"
+            )
+        };
+        let quick = |objects: &str| plain(page(objects).as_bytes());
+        for objects in [
+            "<Contents><Key>a&amp;b</Key><ETag>&quot;9e107d9d372bb6826bd81d3542a419d6&quot;</ETag><Size>720</Size></Contents>",
+            "<Contents><Size>731</Size><Key>a</Key><ETag>\"9e107d9d372bb6826bd81d3542a419d6\"</ETag></Contents>\n <Contents><ETag>9e107d9d372bb6826bd81d3542a419d6</ETag><Size>3</Size></Contents>",
+            "<Contents><ETag>&quot;abc-2&quot;</ETag><Size>x</Size><Owner><ID>1</ID></Owner></Contents><CommonPrefixes><Prefix>p/</Prefix></CommonPrefixes>",
+            "<Contents><ETag></ETag><Size></Size></Contents>",
+        ] {
+            // The careful reader spells a quote as an entity, the quick one as the store did.
+            let text = |page: Vec<u8>| String::from_utf8(page).unwrap().replace("&quot;", "\"");
+            let careful = rewrite(page(objects).as_bytes()).unwrap();
+            assert_eq!(text(quick(objects).unwrap()), text(careful), "{objects}");
+        }
+        let object = "<ETag>\"9e107d9d372bb6826bd81d3542a419d6\"</ETag><Size>720</Size>";
+        for not_quick in [
+            String::new(),
+            format!("<Contents>{object}<!-- <Size>1</Size> --></Contents>"),
+            format!("<Contents>{object}<ChecksumAlgorithm>CRC32</ChecksumAlgorithm></Contents>"),
+            format!("<Contents>{object}</Contents><Contents a=\"b\">{object}</Contents>"),
+            format!("<s3:Contents>{object}</s3:Contents><Contents>{object}</Contents>"),
+            format!("<Contents>{object}<Size>721</Size></Contents>"),
+            format!("<Contents>{object}"),
+            "<Contents><Size>720</Size></Contents>".to_owned(),
+            "<Contents><ETag>&#34;9e107d9d372bb6826bd81d3542a419d6&#34;</ETag><Size>720</Size></Contents>".to_owned(),
+        ] {
+            assert_eq!(quick(&not_quick), None, "{not_quick}");
+        }
     }
 
     #[test]
