@@ -12,7 +12,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, EXPECT};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -140,6 +140,13 @@ impl Gateway {
             }
             response
         });
+        if !sends && parts.headers.contains_key(EXPECT) {
+            // An empty body is never asked for, so no 100 came. botocore before 1.43.127 keeps the early answer of a connection in mind and
+            // misreads the next one on it.
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         asked.cors.repeat(response.headers_mut());
         if let Ok(id) = HeaderValue::from_str(id) {
             response.headers_mut().insert("x-amz-request-id", id);

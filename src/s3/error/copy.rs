@@ -38,14 +38,15 @@ pub(super) fn copy(error: &CopyError) -> Words {
             "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based \
              offsets of the first and last bytes to copy",
         ),
+        // Amazon has been seen to call it InvalidArgument too; ceph/s3-tests hold stores to this.
         CopyError::RangeBeyond => words(
-            BAD,
-            "InvalidRequest",
-            "The specified copy range is invalid for the source object size",
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            "InvalidRange",
+            "The specified copy range is invalid for the source object",
         ),
         CopyError::RangeTooLong { len } => words(
-            BAD,
-            "InvalidArgument",
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            "InvalidRange",
             format!("Range specified is not valid for source object of size: {len}"),
         ),
         CopyError::TooLarge { largest } => words(

@@ -6,6 +6,7 @@
 
 mod auth;
 mod copy;
+mod from;
 mod post;
 mod upload;
 
@@ -18,13 +19,11 @@ use crate::body::Fault;
 use crate::body::aws_chunked::FramingError;
 use crate::body::checksum::ChecksumError;
 use crate::keys::refusal::{Refusal, Revoked, Unavailable};
-use crate::keys::{NotOurs, OpenError};
 use crate::s3::auth::AuthError;
 use crate::s3::copy::{CopyError, SourceFault};
 use crate::s3::post::PostError;
 use crate::seal::PlainLen;
 use crate::tenant::Denied;
-use crate::upstream::StoreError;
 
 /// After this many seconds a client may ask again when nobody answered for the key.
 const ASK_AGAIN_SECONDS: u32 = 2;
@@ -137,53 +136,6 @@ pub enum S3Error {
     /// The store gave no answer that a client could use.
     #[error("the store failed")]
     StoreFailed,
-}
-
-impl From<Refusal> for S3Error {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<OpenError> for S3Error {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::Refused(refusal) => Self::Refused(refusal),
-            OpenError::NotOurs(what @ (NotOurs::Origin | NotOurs::Cmk | NotOurs::Envelope)) => {
-                Self::Tampered { what: what.to_string() }
-            }
-        }
-    }
-}
-
-impl From<StoreError> for S3Error {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Unreachable | StoreError::Timeout | StoreError::Unspeakable | StoreError::Hasty => {
-                Self::StoreFailed
-            }
-        }
-    }
-}
-
-impl From<Fault> for S3Error {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Ended(refusal) => Self::Refused(refusal),
-            Fault::Tampered(what) => Self::Tampered { what: what.to_string() },
-            Fault::NotOurs(what) => OpenError::NotOurs(what).into(),
-            Fault::Unsealed(_) => Self::Unsealed,
-            Fault::StoreGone => Self::StoreFailed,
-            Fault::ClientGone
-            | Fault::ClientSilent
-            | Fault::TooShort { .. }
-            | Fault::TooLong
-            | Fault::Framing(_)
-            | Fault::Checksum(_)
-            | Fault::Form(_)
-            | Fault::Seal(_) => Self::Body(fault),
-        }
-    }
 }
 
 /// Status, code and message as S3 has them.

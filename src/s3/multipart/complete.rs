@@ -404,8 +404,13 @@ fn listed(document: &[u8]) -> Result<Vec<Listed>, S3Error> {
             checksum,
         })
     });
-    let parts: Option<Vec<_>> = parts.collect();
-    parts.filter(|parts| !parts.is_empty()).ok_or(S3Error::MalformedXml)
+    let parts: Option<Vec<Listed>> = parts.collect();
+    let mut parts = parts.filter(|parts| !parts.is_empty()).ok_or(S3Error::MalformedXml)?;
+    // A client that sent a part twice may list it twice: the later one counts, as it does to stores that take such a list.
+    parts.reverse();
+    parts.dedup_by_key(|part| part.number);
+    parts.reverse();
+    Ok(parts)
 }
 
 #[cfg(test)]

@@ -114,10 +114,9 @@ async fn patiently(mut body: Incoming) -> Result<Bytes, S3Error> {
 fn late(code: String, message: String) -> Result<Finished, S3Error> {
     let status = match code.as_str() {
         "InvalidPart" => return Ok(Finished::OtherParts),
-        "NoSuchUpload" => return Err(UploadError::NoSuchUpload.into()),
+        "NoSuchUpload" | "NoSuchKey" => return Err(UploadError::NoSuchUpload.into()),
         "PreconditionFailed" => StatusCode::PRECONDITION_FAILED,
         "ConditionalRequestConflict" => StatusCode::CONFLICT,
-        "NoSuchKey" => StatusCode::NOT_FOUND,
         _ => {
             tracing::error!(code, message, "the store did not put the parts together");
             return Err(S3Error::StoreFailed);

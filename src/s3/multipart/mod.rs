@@ -132,7 +132,10 @@ impl Upload {
             .about_object(method, &format!("{query}uploadId={id}"), headers, body)
             .await;
         match asked {
-            Err(S3Error::Store { code, .. }) if code == "NoSuchUpload" => Err(UploadError::NoSuchUpload.into()),
+            // Ceph's radosgw says the other of an upload that is gone.
+            Err(S3Error::Store { code, .. }) if matches!(&*code, "NoSuchUpload" | "NoSuchKey") => {
+                Err(UploadError::NoSuchUpload.into())
+            }
             asked => asked,
         }
     }
