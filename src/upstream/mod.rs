@@ -1,16 +1,19 @@
 //! The real store: a pooled client that signs what it sends, and takes nothing but sealed bodies and the gate's own documents.
 
 mod answer;
+mod azure;
 mod body;
 mod dialect;
 mod keyring;
 mod probe;
 mod redirect;
+pub mod shared_key;
 pub mod sigv4;
 mod store;
 mod trailer;
 
 pub use answer::collect;
+pub use azure::{AzureCall, AzureOptions, AzureStore, http_date, parameters};
 pub use body::StoreBody;
 pub use dialect::{Addressing, ConditionalWrites, Dialect, Payload, Provider};
 pub use keyring::StoreKeyring;
