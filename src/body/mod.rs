@@ -1,6 +1,7 @@
 //! What happens to bytes on their way: checked and sealed towards the store, opened and checked towards the client. Constant
 //! memory: one chunk a stream.
 
+mod appended;
 pub mod aws_chunked;
 pub mod checksum;
 mod fault;
@@ -9,9 +10,11 @@ mod plaintext;
 mod seal;
 mod segments;
 mod stored;
+pub mod structured;
 mod tail;
 mod upload;
 
+pub use appended::Appended;
 pub use fault::{Fault, FaultSlot, FormFault};
 pub use open::Opening;
 pub use plaintext::Plaintext;
@@ -19,4 +22,4 @@ pub use seal::{Pieces, SealedBody};
 pub use segments::Segments;
 pub use stored::Stored;
 pub use tail::Waiting;
-pub use upload::{Held, Upload};
+pub use upload::{Framed, Held, Upload};

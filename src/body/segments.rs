@@ -169,7 +169,7 @@ fn left(mut read: Leased<MultipartRead>) -> Result<At, Fault> {
 
 /// Every permission that a stream has opened anything under, held to its end: what was opened may still be on its way to the
 /// client. One is enough for most objects: a tenant's segments share a CMK version, and so its grant.
-struct Permits {
+pub(super) struct Permits {
     leases: Vec<Lease>,
     /// Fires when one of them ends.
     any: CancellationToken,
@@ -179,7 +179,7 @@ struct Permits {
 }
 
 impl Permits {
-    fn new(first: Lease) -> Self {
+    pub(super) fn new(first: Lease) -> Self {
         let done = CancellationToken::new();
         Self {
             any: first.over().child_token(),
@@ -189,7 +189,12 @@ impl Permits {
         }
     }
 
-    fn add(&mut self, lease: &Lease) {
+    /// Fires when one of them ends.
+    pub(super) fn over(&self) -> CancellationToken {
+        self.any.clone()
+    }
+
+    pub(super) fn add(&mut self, lease: &Lease) {
         if self.leases.iter().any(|held| held.ends_with(lease)) {
             return;
         }
@@ -203,7 +208,7 @@ impl Permits {
         });
     }
 
-    fn check(&self) -> Result<(), crate::keys::Refusal> {
+    pub(super) fn check(&self) -> Result<(), crate::keys::Refusal> {
         self.leases.iter().try_for_each(Lease::check)
     }
 }

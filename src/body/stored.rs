@@ -77,6 +77,35 @@ impl Stored {
         Ok(true)
     }
 
+    /// Passes over the next `len` bytes.
+    pub(super) async fn skip(&mut self, mut len: u64) -> Result<(), Fault> {
+        while len > 0 {
+            if !self.receive().await? {
+                return Err(Fault::StoreGone);
+            }
+            let piece = usize::try_from(len).unwrap_or(usize::MAX).min(self.pending.len());
+            self.pending.advance(piece);
+            len -= piece as u64;
+        }
+        Ok(())
+    }
+
+    /// All of it, of `most` bytes at the most.
+    ///
+    /// # Errors
+    /// The store broke off, or there is more.
+    pub async fn all(mut self, most: usize) -> Result<Bytes, Fault> {
+        let mut whole = BytesMut::new();
+        while self.receive().await? {
+            let piece = std::mem::take(&mut self.pending);
+            if whole.len() + piece.len() > most {
+                return Err(Tampered::Unexpected.into());
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole.freeze())
+    }
+
     /// Zeros, exactly this many, and then the end.
     pub(super) async fn padding(&mut self, padding: Padding) -> Result<(), Fault> {
         let mut missing = padding.0;

@@ -1,4 +1,4 @@
-//! A client's body as plaintext: out of its aws-chunked framing if it has one, counted, and held to everything the request
+//! A client's body as plaintext: out of its framing if it has one, counted, and held to everything the request
 //! stated about it.
 
 use std::time::Duration;
@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use crate::body::aws_chunked::{Decoder, Framing};
 use crate::body::checksum::{Algorithm, Checksum, Expectations};
 use crate::body::fault::Fault;
+use crate::body::structured;
 
 /// A client that sends nothing of its body for this long is given up: it holds a connection, here and to the store, and keeps
 /// the lease in use.
@@ -20,12 +21,27 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// A client's body, on its way in.
 pub struct Upload {
     incoming: Incoming,
-    decoder: Option<Decoder>,
+    decoder: Decoding,
     expectations: Expectations,
     /// Plaintext bytes still to come.
     missing: u64,
     /// Received, not yet decoded.
     pending: Bytes,
+}
+
+enum Decoding {
+    None,
+    AwsChunked(Decoder),
+    Structured(Box<structured::Decoder>),
+}
+
+/// The framing around a body inside HTTP's own.
+#[derive(Debug)]
+pub enum Framed {
+    No,
+    AwsChunked(Framing),
+    /// Azure's `x-ms-structured-body`.
+    Structured,
 }
 
 /// A client's body that came whole into memory, and is what the request stated.
@@ -66,9 +82,20 @@ impl Held {
 impl Upload {
     /// `len` is the plaintext's length, in bytes, as the request announced it.
     pub fn new(incoming: Incoming, framing: Option<Framing>, expectations: Expectations, len: u64) -> Self {
+        let framing = framing.map_or(Framed::No, Framed::AwsChunked);
+        Self::framed(incoming, framing, expectations, len)
+    }
+
+    /// [`Upload::new`] for any framing.
+    pub fn framed(incoming: Incoming, framing: Framed, expectations: Expectations, len: u64) -> Self {
+        let decoder = match framing {
+            Framed::No => Decoding::None,
+            Framed::AwsChunked(framing) => Decoding::AwsChunked(Decoder::new(framing)),
+            Framed::Structured => Decoding::Structured(Box::default()),
+        };
         Self {
             incoming,
-            decoder: framing.map(Decoder::new),
+            decoder,
             expectations,
             missing: len,
             pending: Bytes::new(),
@@ -105,7 +132,16 @@ impl Upload {
     ///
     /// # Errors
     /// As [`Upload::next`] and [`Upload::finish`].
-    pub async fn hold(mut self) -> Result<Held, Fault> {
+    pub async fn hold(self) -> Result<Held, Fault> {
+        let (bytes, stated) = self.gather().await?;
+        Ok(Held::with(bytes, stated))
+    }
+
+    /// All of it, once it may be believed, and the checksum that was stated. Only where it is small.
+    ///
+    /// # Errors
+    /// As [`Upload::next`] and [`Upload::finish`].
+    pub async fn gather(mut self) -> Result<(Bytes, Option<Checksum>), Fault> {
         let first = self.next().await?.unwrap_or_default();
         let bytes = match self.next().await? {
             None => first,
@@ -118,8 +154,7 @@ impl Upload {
                 bytes.freeze()
             }
         };
-        let stated = self.finish()?;
-        Ok(Held::with(bytes, stated))
+        Ok((bytes, self.finish()?))
     }
 
     /// Says, once the body has ended, whether it is what the request stated. Returns the checksum to keep and to echo.
@@ -128,9 +163,13 @@ impl Upload {
     /// Too short, a signature or checksum that does not match.
     pub fn finish(self) -> Result<Option<Checksum>, Fault> {
         let trailers = match self.decoder {
-            Some(decoder) => decoder.finish()?,
-            None if self.missing > 0 => return Err(Fault::TooShort { missing: self.missing }),
-            None => HeaderMap::new(),
+            Decoding::AwsChunked(decoder) => decoder.finish()?,
+            _ if self.missing > 0 => return Err(Fault::TooShort { missing: self.missing }),
+            Decoding::Structured(decoder) => {
+                decoder.finish()?;
+                HeaderMap::new()
+            }
+            Decoding::None => HeaderMap::new(),
         };
         Ok(self.expectations.finish(&trailers)?)
     }
@@ -139,10 +178,12 @@ impl Upload {
         if self.pending.is_empty() {
             return Ok(None);
         }
-        let Some(decoder) = &mut self.decoder else {
-            return Ok(Some(std::mem::take(&mut self.pending)));
+        let decoded = match &mut self.decoder {
+            Decoding::None => Some(std::mem::take(&mut self.pending)),
+            Decoding::AwsChunked(decoder) => decoder.decode(&mut self.pending)?,
+            Decoding::Structured(decoder) => decoder.decode(&mut self.pending)?,
         };
-        Ok(decoder.decode(&mut self.pending)?.filter(|bytes| !bytes.is_empty()))
+        Ok(decoded.filter(|bytes| !bytes.is_empty()))
     }
 }
 

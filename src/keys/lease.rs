@@ -193,7 +193,7 @@ impl Grant {
 pub struct Lease {
     grant: Arc<Grant>,
     dek: DekId,
-    envelope: Arc<Envelope>,
+    pub(super) envelope: Arc<Envelope>,
 }
 
 impl Drop for Lease {
@@ -338,7 +338,8 @@ impl Lease {
         self.dek
     }
 
-    fn with_dek<T>(&self, work: impl FnOnce(&str, &Dek) -> T) -> Result<T, UseError> {
+    /// Work with the DEK, if the lease is live at this moment.
+    pub(super) fn with_dek<T>(&self, work: impl FnOnce(&str, &Dek) -> T) -> Result<T, UseError> {
         self.grant.live().map_err(UseError::Ended)?;
         let held = self.grant.held();
         let Some(held) = held.get(&self.dek) else {
@@ -357,6 +358,10 @@ pub struct Leased<T> {
 }
 
 impl<T> Leased<T> {
+    pub(super) fn new(lease: Lease, inner: T) -> Self {
+        Self { lease, inner }
+    }
+
     /// The thing itself, if the lease is live at this moment. Ask anew for every chunk.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ pub mod lease;
 #[cfg(test)]
 mod lease_tests;
 pub mod refusal;
+mod segments;
 pub mod service;
 mod session;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What a client stated about a body, computed while it passes and compared at its end.
 
+use std::sync::{Arc, OnceLock};
+
 use http::{HeaderMap, HeaderValue};
 
 use crate::body::checksum::{Algorithm, Checksum, Hasher, X_AMZ_CHECKSUM};
@@ -56,6 +58,8 @@ pub struct Expectations {
     content_sha256: Option<Checksum>,
     stated: Stated,
     hashers: Vec<Hasher>,
+    /// Wanted for itself, whether stated or not.
+    wanted: Option<(Algorithm, Arc<OnceLock<Checksum>>)>,
 }
 
 /// Where the `x-amz-checksum-*` of a body stands.
@@ -78,6 +82,7 @@ impl Expectations {
             content_sha256: content_sha256.and_then(|hash| Checksum::new(Algorithm::Sha256, &hash)),
             stated,
             hashers: Vec::new(),
+            wanted: None,
         };
         let asked_for = [
             new.content_md5.map(|md5| md5.algorithm),
@@ -90,6 +95,16 @@ impl Expectations {
             }
         }
         Ok(new)
+    }
+
+    /// Computes this one too, and leaves it here once the body has been believed.
+    pub fn want(&mut self, algorithm: Algorithm) -> Arc<OnceLock<Checksum>> {
+        if self.hashers.iter().all(|hasher| hasher.algorithm != algorithm) {
+            self.hashers.push(Hasher::new(algorithm));
+        }
+        let slot = Arc::new(OnceLock::new());
+        self.wanted = Some((algorithm, Arc::clone(&slot)));
+        slot
     }
 
     /// The `x-amz-checksum-*` that came before the body: not verified yet, but the only value it can end with.
@@ -143,6 +158,12 @@ impl Expectations {
         }
         if !holds(&self.content_md5) {
             return Err(ChecksumError::ContentMd5Mismatch);
+        }
+        if let Some((algorithm, slot)) = self.wanted
+            && let Some(found) = computed.iter().find(|checksum| checksum.algorithm == algorithm)
+            && stated.is_none_or(|stated| computed.contains(&stated))
+        {
+            let _ = slot.set(*found);
         }
         match stated {
             Some(stated) if !computed.contains(&stated) => Err(ChecksumError::Mismatch(stated.algorithm)),

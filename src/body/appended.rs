@@ -1,0 +1,115 @@
+//! An append blob on its way to the client: read forward, block by block, each under the lease on its own DEK.
+
+use bytes::{Bytes, BytesMut};
+use tokio_util::sync::CancellationToken;
+
+use crate::body::fault::Fault;
+use crate::body::segments::Permits;
+use crate::body::stored::Stored;
+use crate::keys::{Lease, OpenError, TenantLeases};
+use crate::seal::{AppendRead, Header, Tampered, Wants};
+
+/// The chunks that an [`AppendRead`] wants, opened in order.
+pub struct Appended {
+    stored: Stored,
+    read: AppendRead,
+    leases: TenantLeases,
+    /// On the DEK of the block that is being read.
+    lease: Lease,
+    permits: Permits,
+    done: bool,
+}
+
+impl Appended {
+    /// Opens what `read` wants of `stored`, which begins with the blob's first block. `begun` is the lease that permitted to begin.
+    pub fn new(stored: Stored, read: AppendRead, leases: TenantLeases, begun: Lease) -> Self {
+        Self {
+            done: read.wants() == Wants::Nothing,
+            stored,
+            read,
+            leases,
+            lease: begun.again(),
+            permits: Permits::new(begun),
+        }
+    }
+
+    /// The next bytes of plaintext; `None` after the last.
+    ///
+    /// # Errors
+    /// A lease ended, the store broke off, or a block is not what was sealed.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
+        if self.done {
+            return Ok(None);
+        }
+        let over = self.permits.over();
+        let next = tokio::select! {
+            biased;
+            next = self.advance() => next,
+            // A store that stalls holds nothing open either.
+            () = over.cancelled() => Err(Fault::StoreGone),
+        };
+        let permitted = self.permits.check();
+        self.done = next.is_err() || permitted.is_err() || self.read.wants() == Wants::Nothing;
+        permitted.map_err(Fault::Ended)?;
+        next
+    }
+
+    async fn advance(&mut self) -> Result<Option<Bytes>, Fault> {
+        loop {
+            match self.read.wants() {
+                Wants::Header => {
+                    let header = self.stored.header().await.map_err(|fault| match fault {
+                        Fault::Unsealed(what) => Tampered::Malformed(what).into(),
+                        fault => fault,
+                    })?;
+                    self.enter(&header).await?;
+                }
+                Wants::Chunk { sealed_len } => {
+                    let sealed = self.stored.exactly(sealed_len).await?;
+                    self.lease.check().map_err(Fault::Ended)?;
+                    let mut plain = BytesMut::with_capacity(sealed_len);
+                    self.read.open(&sealed, &mut plain)?;
+                    // What ends its block is checked before it leaves.
+                    self.padding().await?;
+                    if !plain.is_empty() {
+                        return Ok(Some(plain.freeze()));
+                    }
+                }
+                Wants::Padding { .. } => self.padding().await?,
+                Wants::Skip { len } => {
+                    self.stored.skip(len).await?;
+                    self.read.skipped()?;
+                }
+                Wants::Nothing => return Ok(None),
+            }
+        }
+    }
+
+    async fn padding(&mut self) -> Result<(), Fault> {
+        while let Wants::Padding { len } = self.read.wants() {
+            let zeros = self.stored.exactly(len).await?;
+            self.read.padding(&zeros)?;
+        }
+        Ok(())
+    }
+
+    async fn enter(&mut self, header: &Header) -> Result<(), Fault> {
+        let lease = self.leases.to_open(header.core().dek_id(), header.envelope()).await;
+        self.lease = lease.map_err(|error| match error {
+            OpenError::Refused(refusal) => Fault::Ended(refusal),
+            OpenError::NotOurs(what) => Fault::NotOurs(what),
+        })?;
+        self.permits.add(&self.lease);
+        Ok(self.lease.enter_append(&mut self.read, header)?)
+    }
+
+    /// Fires when a lease that this stands under ends.
+    pub fn over(&self) -> CancellationToken {
+        self.permits.over()
+    }
+
+    /// Whether nothing more comes.
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+}
