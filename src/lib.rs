@@ -9,6 +9,7 @@ pub mod gateway;
 pub mod admin;
 pub mod listener;
 
+pub mod azure;
 pub mod s3;
 
 pub mod body;

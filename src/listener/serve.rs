@@ -98,6 +98,8 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(BUFFER)
+        // Azure keeps the case of metadata's names.
+        .preserve_header_case(true)
         .serve_connection(stream, service);
     let mut lease_ends = pin!(cut.lease_ends());
     let mut draining = false;

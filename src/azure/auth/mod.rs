@@ -1,0 +1,294 @@
+//! Who is asking: verifies a request's SharedKey, SharedKeyLite or shared access signature.
+//!
+//! Only [`verify`] makes a [`Verified`]. It proves that the request is of somebody who has one of the account's keys, or was given
+//! a SAS made with it; [`Verified::authorize`] says whether that permits the operation.
+
+mod permission;
+mod sas;
+
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, DATE};
+use http::request::Parts;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+
+pub use sas::{Delegation, Policy};
+
+use crate::azure::account::Account;
+use crate::azure::address::Address;
+use crate::azure::auth::permission::{needs, overwrites};
+use crate::azure::auth::sas::{Kind, Sas};
+use crate::azure::operation::Operation;
+use crate::upstream::shared_key::{AccountKey, Order, Plus, Scheme, Signable};
+
+/// How far a client's clock may be off, either way; Azure's own bound.
+pub const LARGEST_SKEW: Duration = Duration::from_secs(15 * 60);
+
+/// A request that somebody with one of the account's keys made, or permitted.
+#[derive(Debug)]
+pub struct Verified {
+    grant: Grant,
+}
+
+#[derive(Debug)]
+enum Grant {
+    /// The account's key itself: everything.
+    Key,
+    AccountSas {
+        services: String,
+        resources: String,
+        permissions: String,
+    },
+    /// Permissions, and the stored access policy that the rest stands in.
+    ServiceSas {
+        permissions: String,
+        policy: Option<String>,
+    },
+}
+
+/// How far a SAS goes, where the operation itself has to see to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    Full,
+    /// It may create, and replace nothing that is there.
+    NewOnly,
+}
+
+/// Why a request is not its client's, or the client may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    #[error("the request is not signed")]
+    Missing,
+    #[error("the signature is malformed")]
+    Malformed,
+    #[error("the signature does not match")]
+    Mismatch,
+    #[error("the request's time is too far from the time here")]
+    Skewed,
+    #[error("the SAS is not valid yet, or no longer")]
+    OutOfTime,
+    #[error("the stored access policy is not there, or does not fit")]
+    Policy,
+    #[error("the SAS does not permit it")]
+    Permission,
+    #[error("the SAS is not for this service")]
+    Service,
+    #[error("the SAS is not for this type of resource")]
+    ResourceType,
+    #[error("the SAS is not for this protocol")]
+    Protocol,
+    #[error("the SAS is not for this address")]
+    SourceIp,
+    /// It concerns containers that are not this account's.
+    #[error("it concerns the whole upstream account")]
+    NotThisAccount,
+}
+
+/// Verifies the head of a request as it was received.
+///
+/// # Errors
+/// Whatever keeps the request from being its client's; nothing was read of its body then.
+pub fn verify(parts: &Parts, address: &Address, now: SystemTime) -> Result<Verified, AuthError> {
+    let header = parts.headers.get(AUTHORIZATION);
+    let Some(header) = header else {
+        let sas = Sas::of(address).ok_or(AuthError::Missing)?;
+        return verify_sas(&sas, address, &parts.headers);
+    };
+    let text = header.to_str().map_err(|_| AuthError::Malformed)?;
+    let (scheme, rest) = text.split_once(' ').ok_or(AuthError::Malformed)?;
+    let scheme = match scheme {
+        "SharedKey" => Scheme::SharedKey,
+        "SharedKeyLite" => Scheme::SharedKeyLite,
+        _ => return Err(AuthError::Malformed),
+    };
+    let (account, signature) = rest.trim().split_once(':').ok_or(AuthError::Malformed)?;
+    // The secondary is signed for by its account's name, or by the address's own (path style of .NET and JavaScript).
+    if account.strip_suffix("-secondary").unwrap_or(account) != address.account.name {
+        return Err(AuthError::Mismatch);
+    }
+    let dated = moment_of(&parts.headers).ok_or(AuthError::Mismatch)?;
+    let (ahead, behind) = (dated.duration_since(now), now.duration_since(dated));
+    if ahead.unwrap_or_default().max(behind.unwrap_or_default()) > LARGEST_SKEW {
+        return Err(AuthError::Skewed);
+    }
+    let path = parts.uri.path();
+    let query = parts.uri.query().unwrap_or("");
+    let signs = |account: &str, order, plus| {
+        let signable = Signable {
+            method: &parts.method,
+            headers: &parts.headers,
+            account,
+            path,
+            query,
+        };
+        let text = signable.text(scheme, order, plus);
+        address.account.keys.iter().any(|key| key.verifies(&text, signature))
+    };
+    let secondary = format!("{}-secondary", address.account.name);
+    let names = [address.account.name.as_str(), secondary.as_str()];
+    let names = if address.secondary { &names[..] } else { &names[..1] };
+    let pluses = if query.contains('+') {
+        &[Plus::Space, Plus::Itself][..]
+    } else {
+        &[Plus::Space][..]
+    };
+    for name in names {
+        for plus in pluses {
+            if signs(name, Order::Collation, *plus) || signs(name, Order::Bytes, *plus) {
+                return Ok(Verified { grant: Grant::Key });
+            }
+        }
+    }
+    Err(AuthError::Mismatch)
+}
+
+/// Verifies the SAS of a copy's source.
+///
+/// # Errors
+/// It has none, or none that holds.
+pub fn verify_sas_of(address: &Address, headers: &HeaderMap) -> Result<Verified, AuthError> {
+    verify_sas(&Sas::of(address).ok_or(AuthError::Missing)?, address, headers)
+}
+
+fn verify_sas(sas: &Sas<'_>, address: &Address, headers: &HeaderMap) -> Result<Verified, AuthError> {
+    let kind = sas.kind();
+    let text = sas.text(kind, headers)?;
+    let signature = sas.get("sig");
+    let mut keys = address.account.keys.iter();
+    let genuine = match kind {
+        Kind::Account | Kind::Service => keys.any(|key| key.verifies(text.as_bytes(), signature)),
+        Kind::Delegation => {
+            let delegation = sas.delegation();
+            keys.any(|key| {
+                let key = delegation.key(&address.account, key);
+                key.verifies(text.as_bytes(), signature)
+            })
+        }
+    };
+    if !genuine {
+        return Err(AuthError::Mismatch);
+    }
+    let permissions = sas.get("sp").to_owned();
+    let grant = match kind {
+        Kind::Account => Grant::AccountSas {
+            services: sas.get("ss").to_owned(),
+            resources: sas.get("srt").to_owned(),
+            permissions,
+        },
+        Kind::Service | Kind::Delegation => {
+            sas.covers()?;
+            let policy = Some(sas.get("si").to_owned()).filter(|policy| !policy.is_empty());
+            Grant::ServiceSas { permissions, policy }
+        }
+    };
+    Ok(Verified { grant })
+}
+
+impl Delegation {
+    /// The key that the gate gives out for this: it follows from the account's, so that every replica can verify what is signed
+    /// with it, and none remembers it.
+    pub fn key(&self, account: &Account, key: &AccountKey) -> AccountKey {
+        AccountKey::of(&self.bytes(account, key))
+    }
+
+    /// The raw bytes of that key.
+    pub fn bytes(&self, account: &Account, key: &AccountKey) -> [u8; 32] {
+        let fields = [
+            "portcullis user delegation key",
+            account.name.as_str(),
+            &self.object,
+            &self.tenant,
+            &self.start,
+            &self.expiry,
+            &self.service,
+            &self.version,
+        ];
+        key.mac(fields.join("\n").as_bytes())
+    }
+}
+
+impl Verified {
+    /// The stored access policy that must be looked up before [`Verified::authorize`].
+    pub fn policy(&self) -> Option<&str> {
+        match &self.grant {
+            Grant::ServiceSas { policy, .. } => policy.as_deref(),
+            Grant::Key | Grant::AccountSas { .. } => None,
+        }
+    }
+
+    /// Whether the account's own key signed.
+    pub fn is_key(&self) -> bool {
+        matches!(self.grant, Grant::Key)
+    }
+
+    /// Says whether the operation is permitted.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn authorize(
+        &self,
+        operation: Operation,
+        address: &Address,
+        policy: Option<&Policy>,
+        peer: IpAddr,
+        secure: bool,
+        now: SystemTime,
+    ) -> Result<Reach, AuthError> {
+        let needs = needs(operation);
+        let (permissions, wanted) = match &self.grant {
+            Grant::Key => return Ok(Reach::Full),
+            Grant::AccountSas {
+                services,
+                resources,
+                permissions,
+            } => {
+                Sas::of(address)
+                    .ok_or(AuthError::Missing)?
+                    .check(None, peer, secure, now)?;
+                if !services.contains('b') {
+                    return Err(AuthError::Service);
+                }
+                if !resources.chars().any(|resource| needs.resource.contains(resource)) {
+                    return Err(AuthError::ResourceType);
+                }
+                (permissions.as_str(), needs.account)
+            }
+            Grant::ServiceSas {
+                permissions,
+                policy: named,
+            } => {
+                if named.is_some() != policy.is_some() {
+                    return Err(AuthError::Policy);
+                }
+                Sas::of(address)
+                    .ok_or(AuthError::Missing)?
+                    .check(policy, peer, secure, now)?;
+                let stored = policy.map_or("", |policy| policy.permissions.as_str());
+                (if permissions.is_empty() { stored } else { permissions }, needs.service)
+            }
+        };
+        if !permissions.chars().any(|permission| wanted.contains(permission)) {
+            return Err(AuthError::Permission);
+        }
+        let versions = address.parameter("versionid").is_some();
+        if operation == Operation::DeleteBlob && !permissions.contains(if versions { 'x' } else { 'd' }) {
+            return Err(AuthError::Permission);
+        }
+        Ok(match overwrites(operation) && !permissions.contains('w') {
+            true => Reach::NewOnly,
+            false => Reach::Full,
+        })
+    }
+}
+
+/// When a request was signed.
+fn moment_of(headers: &HeaderMap) -> Option<SystemTime> {
+    let text = headers.get("x-ms-date").or_else(|| headers.get(DATE))?.to_str().ok()?;
+    OffsetDateTime::parse(text, &Rfc2822).ok().map(SystemTime::from)
+}
+
+#[cfg(test)]
+mod tests;
