@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use portcullis::Allocator;
-use portcullis::commands::{self, DevOptions};
+use portcullis::commands::{self, AzureSide, DevOptions};
 
 #[global_allocator]
 static ALLOCATOR: Allocator = portcullis::ALLOCATOR;
@@ -49,6 +49,12 @@ enum Command {
         /// The directory store; 0 for any free port.
         #[arg(long, value_name = "PORT", default_value_t = 0)]
         store_port: u16,
+        /// Serve Azure clients too, on this port, before Azurite; it is installed below the data directory on first use.
+        #[arg(long, value_name = "PORT")]
+        azure_port: Option<u16>,
+        /// An azurite-blob that is installed already.
+        #[arg(long, value_name = "FILE", requires = "azure_port")]
+        azurite: Option<PathBuf>,
         /// Leave the gate out: write its configuration, and let `serve` run it, as often as you like.
         #[arg(long)]
         without_gate: bool,
@@ -110,6 +116,8 @@ fn main() -> ExitCode {
             vault_port,
             imds_port,
             store_port,
+            azure_port,
+            azurite,
             without_gate,
         } => commands::dev(DevOptions {
             data,
@@ -119,6 +127,7 @@ fn main() -> ExitCode {
             vault_port,
             imds_port,
             store_port,
+            azure: azure_port.map(|port| AzureSide { port, program: azurite }),
             gate: !without_gate,
         }),
         Command::DevCustomer { data, tenant, action } => commands::customer(&data, &tenant, &action),

@@ -15,6 +15,7 @@ use http::{HeaderMap, Method};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::commands::dev_azure::{AzureSide, Running};
 use crate::commands::hardening::{Hardened, harden};
 use crate::commands::serve::{self, ServeError};
 use crate::commands::{Outcome, say};
@@ -54,6 +55,8 @@ pub struct DevOptions {
     pub imds_port: u16,
     /// The directory store; 0 for any free one.
     pub store_port: u16,
+    /// The Azure side, if it is to run.
+    pub azure: Option<AzureSide>,
     /// Whether the gate runs here, or is left to a `serve` with the same data.
     pub gate: bool,
 }
@@ -121,8 +124,11 @@ async fn run(options: DevOptions, hardened: &Hardened, shutdown: CancellationTok
     }
     secret(data, "origin")?;
     certificate(data, &standin)?;
+    let azure = azure_side(&options, data)?;
     let file = data.join("portcullis.toml");
-    write(&file, &configuration(&options, &standin, server.address()))?;
+    let mut text = configuration(&options, &standin, server.address());
+    text.extend(azure.iter().map(Running::configuration));
+    write(&file, &text)?;
 
     let mut gate = None;
     if options.gate {
@@ -133,9 +139,15 @@ async fn run(options: DevOptions, hardened: &Hardened, shutdown: CancellationTok
             answers(options.s3_port, access_key, secret, bucket).await?;
         }
     }
-    write(&environment, &shell_lines(&options, data, &standin, &keys))?;
+    let mut lines = shell_lines(&options, data, &standin, &keys);
+    lines.extend(azure.iter().map(Running::shell_lines));
+    write(&environment, &lines)?;
     say(&match options.gate {
-        true => what_to_try(&options, &environment),
+        true => what_to_try(
+            &options,
+            &environment,
+            &azure.as_ref().map(Running::line).unwrap_or_default(),
+        ),
         false => what_to_serve(&options, server.address(), &file),
     });
 
@@ -147,6 +159,26 @@ async fn run(options: DevOptions, hardened: &Hardened, shutdown: CancellationTok
     standin.shutdown().await;
     let _ = std::fs::remove_file(&environment);
     Ok(())
+}
+
+/// The Azure side, where it was asked for and Node.js is there for its store; the S3 side runs either way.
+fn azure_side(options: &DevOptions, data: &Path) -> Result<Option<Running>, DevError> {
+    let Some(side) = &options.azure else {
+        return Ok(None);
+    };
+    let mut accounts = Vec::new();
+    for (tenant, _, _) in TENANTS {
+        // 64 hex digits are base64 too.
+        let key = secret(data, &format!("{tenant}-azure"))?;
+        accounts.push((tenant, key, secret(data, &format!("{tenant}-azurite"))?));
+    }
+    match Running::start(side, data, accounts) {
+        Ok(running) => Ok(Some(running)),
+        Err(error) => {
+            eprintln!("portcullis dev: no Azure side: {error}");
+            Ok(None)
+        }
+    }
 }
 
 /// The data directory, readable by its owner only, by its absolute path.
@@ -411,7 +443,7 @@ Everything but the gate is running.
     )
 }
 
-fn what_to_try(options: &DevOptions, environment: &Path) -> String {
+fn what_to_try(options: &DevOptions, environment: &Path, azure: &str) -> String {
     let data = if options.data == Path::new("portcullis-dev") {
         String::new()
     } else {
@@ -424,7 +456,7 @@ fn what_to_try(options: &DevOptions, environment: &Path) -> String {
 Portcullis is running.
 
   S3        http://127.0.0.1:{s3}   https://127.0.0.1:{s3_tls}
-  admin     http://127.0.0.1:{admin}/metrics
+{azure}  admin     http://127.0.0.1:{admin}/metrics
   vault     https://localhost:{vault}   (a stand-in for Entra and Key Vault)
 
 Two tenants: acme (its key in its own vault, reached across tenants) and globex (its key in the ISV's vault). In another terminal:

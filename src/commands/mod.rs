@@ -4,6 +4,7 @@
 mod audit;
 mod customer;
 mod dev;
+mod dev_azure;
 mod hardening;
 mod inspect;
 mod serve;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 pub use audit::{export_audit, verify_audit};
 pub use customer::customer;
 pub use dev::{DevOptions, dev};
+pub use dev_azure::AzureSide;
 pub use inspect::inspect;
 pub use serve::serve;
 

@@ -14,9 +14,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Admin, Readiness};
+use crate::azure::account::{self as azure, Accounts};
 use crate::commands::Outcome;
 use crate::commands::hardening::{Hardened, harden};
-use crate::config::{Config, Mistakes, Tenant};
+use crate::config::{AzureAccount, Config, Mistakes, Tenant};
+use crate::gateway::azure::AzureGateway;
 use crate::gateway::{Connection, Gateway};
 use crate::keys::service::Keyring;
 use crate::keys::transport::{Transport, TransportError};
@@ -27,7 +29,7 @@ use crate::telemetry::clock::Clock;
 use crate::telemetry::logs;
 use crate::telemetry::trail::{self, Trail};
 use crate::tenant::{Client, Container, Rule, Tenants};
-use crate::upstream::{Store, StoreKeyring};
+use crate::upstream::{AzureOptions, AzureStore, Store, StoreKeyring};
 
 /// Why a gate could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -124,16 +126,25 @@ impl Gate {
         let mut admin = JoinSet::new();
         admin.spawn(bound.run(seen, admin_stop.clone()));
 
-        let (options, gateway) = assemble(config, clock)?;
-        let gateway = Arc::new(gateway);
-        let mut bound = Vec::with_capacity(options.len());
-        for options in options {
-            let address = options.address;
-            bound.push(Listener::bind(options).map_err(|source| cannot("listener", address, source))?);
-        }
+        let Assembled {
+            listeners: options,
+            gateway,
+            azure_listeners,
+            azure,
+        } = assemble(config, clock)?;
+        let (gateway, azure) = (Arc::new(gateway), Arc::new(azure));
+        let (bound, azure_bound) = (bind(options)?, bind(azure_listeners)?);
         let mut listeners = JoinSet::new();
         for listener in bound {
             let gateway = Arc::clone(&gateway);
+            let answer = move |request, connection: Connection| {
+                let gateway = Arc::clone(&gateway);
+                async move { gateway.answer(request, &connection).await }
+            };
+            listeners.spawn(listener.run(answer, shutdown.clone()));
+        }
+        for listener in azure_bound {
+            let gateway = Arc::clone(&azure);
             let answer = move |request, connection: Connection| {
                 let gateway = Arc::clone(&gateway);
                 async move { gateway.answer(request, &connection).await }
@@ -172,8 +183,58 @@ fn cannot(what: &str, address: SocketAddr, source: io::Error) -> ServeError {
     }
 }
 
+fn bind(options: Vec<ListenerOptions>) -> Result<Vec<Listener>, ServeError> {
+    let bind = |options: ListenerOptions| {
+        let address = options.address;
+        Listener::bind(options).map_err(|source| cannot("listener", address, source))
+    };
+    options.into_iter().map(bind).collect()
+}
+
+/// The modules, wired together.
+struct Assembled {
+    listeners: Vec<ListenerOptions>,
+    gateway: Gateway,
+    azure_listeners: Vec<ListenerOptions>,
+    azure: AzureGateway,
+}
+
+/// The accounts that clients of Azure's dialect address.
+fn accounts(
+    stores: std::collections::BTreeMap<String, AzureOptions>,
+    accounts: Vec<AzureAccount>,
+    key_urls: &HashMap<Arc<str>, String>,
+    clock: &Clock,
+) -> Result<Accounts, ServeError> {
+    let mut made = HashMap::new();
+    for (name, options) in stores {
+        let store = AzureStore::new(options, clock.clone());
+        let store = store.map_err(|source| ServeError::Io {
+            what: format!("store {name}"),
+            source,
+        })?;
+        made.insert(name, Arc::new(store));
+    }
+    let accounts = accounts.into_iter().filter_map(|account| {
+        let rules = account.rules.into_iter().map(|rule| azure::Rule {
+            key_url: key_urls.get(&rule.tenant).cloned().unwrap_or_default(),
+            pattern: rule.pattern,
+            tenant: rule.tenant,
+            sealed_as: rule.sealed_as,
+        });
+        Some(azure::Account {
+            rules: rules.collect(),
+            store: Arc::clone(made.get(&account.store)?),
+            name: account.name,
+            keys: account.keys,
+            domains: account.domains,
+        })
+    });
+    Ok(Accounts::new(accounts.collect()))
+}
+
 /// Wires the modules together.
-fn assemble(config: Config, clock: Clock) -> Result<(Vec<ListenerOptions>, Gateway), ServeError> {
+fn assemble(config: Config, clock: Clock) -> Result<Assembled, ServeError> {
     let mut stores: HashMap<String, Arc<Store>> = HashMap::new();
     for (name, options) in config.stores {
         let store = Store::new(options, clock.clone());
@@ -230,6 +291,7 @@ fn assemble(config: Config, clock: Clock) -> Result<(Vec<ListenerOptions>, Gatew
             upstream: own.map(|(caller, name)| (name, caller)).collect(),
         }
     });
+    let accounts = accounts(config.azure_stores, config.accounts, &key_urls, &clock)?;
     let tenants = Tenants::new(clients.collect(), containers).with_rules(rules, key_urls);
 
     let transport = Transport::new(config.keys.transport)?;
@@ -247,6 +309,11 @@ fn assemble(config: Config, clock: Clock) -> Result<(Vec<ListenerOptions>, Gatew
         config.keys.bounds,
         config.keys.budgets,
     );
-    let gateway = Gateway::new(Arc::new(tenants), Arc::new(keys), config.s3, clock);
-    Ok((config.listeners, gateway))
+    let keys = Arc::new(keys);
+    Ok(Assembled {
+        listeners: config.listeners,
+        azure_listeners: config.azure_listeners,
+        azure: AzureGateway::new(accounts, Arc::clone(&keys), clock.clone()),
+        gateway: Gateway::new(Arc::new(tenants), keys, config.s3, clock),
+    })
 }

@@ -3,6 +3,7 @@
 //!
 //! `config/example.toml` explains every setting.
 
+mod azure;
 mod keys;
 mod mistake;
 mod outside;
@@ -18,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use azure::{AzureAccount, AzureRule};
 pub use mistake::{Fault, Mistake, Mistakes};
 
 use crate::config::outside::Outside;
@@ -33,8 +35,8 @@ use crate::seal::OriginSecrets;
 use crate::telemetry::logs::Format;
 use crate::telemetry::trail::TrailOptions;
 use crate::tenant::Pattern;
-use crate::upstream::StoreOptions;
 use crate::upstream::sigv4::Credential;
+use crate::upstream::{AzureOptions, StoreOptions};
 
 /// Where the admin listener is unless configured.
 const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
@@ -53,6 +55,12 @@ pub struct Config {
     pub listeners: Vec<ListenerOptions>,
     /// How S3 is spoken.
     pub s3: S3Options,
+    /// Where clients of Azure's dialect are served.
+    pub azure_listeners: Vec<ListenerOptions>,
+    /// The real stores of kind `azure`, by name.
+    pub azure_stores: BTreeMap<String, AzureOptions>,
+    /// The accounts that clients of Azure's dialect address.
+    pub accounts: Vec<AzureAccount>,
     /// The real stores, by name: one at least.
     pub stores: BTreeMap<String, StoreOptions>,
     /// What all tenants' keys have in common.
@@ -177,10 +185,10 @@ fn read(mut root: Section<'_, '_>, outside: &Outside<'_>) -> Option<Config> {
 
     let mut taken = Vec::new();
     let admin = admin(root.section("admin"), outside, &mut taken);
-    let listeners = serving::listeners(root.several("listener"), outside, drain, &mut taken);
+    let (listeners, azure_listeners) = serving::listeners(root.several("listener"), outside, drain, &mut taken);
 
     let s3 = serving::s3(root.section("s3"));
-    let stores = serving::stores(root.named("store"), outside);
+    let (stores, azure_stores) = serving::stores(root.named("store"), outside);
     let mut key_section = root.section("keys");
     let (keys, hosts) = keys::keys(&mut key_section, outside, dev, &stores);
 
@@ -193,7 +201,10 @@ fn read(mut root: Section<'_, '_>, outside: &Outside<'_>) -> Option<Config> {
     let clients = serving::clients(root.several("credential"), outside, &tenants, &stores);
     let buckets = serving::buckets(root.named("bucket"), &tenants, &stores);
 
+    let accounts = azure::accounts(root.maybe_named("account"), outside, &tenants, &azure_stores);
+
     let whole = |(name, value): (String, Option<_>)| Some((name, value?));
+    let azure_whole = |(name, value): (String, Option<_>)| Some((name, value?));
     let tenants = tenants
         .into_iter()
         .map(|(name, tenant)| Some((Arc::from(name), tenant?)));
@@ -204,6 +215,9 @@ fn read(mut root: Section<'_, '_>, outside: &Outside<'_>) -> Option<Config> {
         admin: admin?,
         listeners,
         s3,
+        azure_listeners,
+        azure_stores: azure_stores.into_iter().map(azure_whole).collect::<Option<_>>()?,
+        accounts,
         stores: stores.into_iter().map(whole).collect::<Option<_>>()?,
         keys: keys?,
         tenants: tenants.collect::<Option<_>>()?,

@@ -14,7 +14,7 @@ use crate::listener::ListenerOptions;
 use crate::s3::auth::{Regions, SigV2};
 use crate::tenant::Pattern;
 use crate::upstream::sigv4::{Credential, SecretKey};
-use crate::upstream::{Addressing, ConditionalWrites, Dialect, Payload, Provider, StoreOptions};
+use crate::upstream::{Addressing, AzureOptions, ConditionalWrites, Dialect, Payload, Provider, StoreOptions};
 
 /// The least of a client's secret, in bytes. Amazon's have 40.
 const LEAST_SECRET: usize = 16;
@@ -31,37 +31,54 @@ pub(super) fn listeners(
     outside: &Outside<'_>,
     drain: Duration,
     taken: &mut Vec<(SocketAddr, String)>,
-) -> Vec<ListenerOptions> {
-    sections
-        .into_iter()
-        .filter_map(|section| listener(section, outside, drain, taken))
-        .collect()
+) -> (Vec<ListenerOptions>, Vec<ListenerOptions>) {
+    let (mut s3, mut azure) = (Vec::new(), Vec::new());
+    for section in sections {
+        match listener(section, outside, drain, taken) {
+            Some((Protocol::S3, options)) => s3.push(options),
+            Some((Protocol::Azure, options)) => azure.push(options),
+            None => {}
+        }
+    }
+    (s3, azure)
 }
+
+/// Which dialect is spoken at a listener, or by a store.
+#[derive(Clone, Copy)]
+enum Protocol {
+    S3,
+    Azure,
+}
+
+const PROTOCOLS: &[(&str, Protocol)] = &[("s3", Protocol::S3), ("azure", Protocol::Azure)];
 
 fn listener(
     mut section: Section<'_, '_>,
     outside: &Outside<'_>,
     drain: Duration,
     taken: &mut Vec<(SocketAddr, String)>,
-) -> Option<ListenerOptions> {
+) -> Option<(Protocol, ListenerOptions)> {
     let address = section
         .need("address")
         .and_then(|entry| address(entry, section.place_of("address"), outside, taken));
-    // Which dialect is spoken there: the only one so far.
-    let _: Option<()> = section.take("protocol").and_then(|entry| entry.choice(&[("s3", ())]));
+    let protocol = match section.take("protocol") {
+        None => Some(Protocol::S3),
+        Some(entry) => entry.choice(PROTOCOLS),
+    };
     let tls = match section.take("tls") {
         None => Some(None),
         Some(entry) => entry.section().and_then(|section| outside.tls(section)).map(Some),
     };
     let max_connections = number(&mut section, "max_connections", 1, 1_000_000);
     let send_buffer = number(&mut section, "send_buffer", 4096, 64 * 1024 * 1024);
-    Some(ListenerOptions {
+    let options = ListenerOptions {
         address: address?,
         tls: tls?,
         max_connections: max_connections.map_or(ListenerOptions::MAX_CONNECTIONS, |most| most as usize),
         send_buffer: send_buffer.unwrap_or(ListenerOptions::SEND_BUFFER),
         drain,
-    })
+    };
+    Some((protocol?, options))
 }
 
 /// An address that nobody else listens on. It may come from the environment, so that gates on one machine can share a file.
@@ -113,28 +130,32 @@ pub(super) fn s3(mut section: Section<'_, '_>) -> S3Options {
 }
 
 /// `[store.…]`; `None` where one has a mistake.
-pub(super) fn stores(
-    sections: Vec<(String, Section<'_, '_>)>,
-    outside: &Outside<'_>,
-) -> BTreeMap<String, Option<StoreOptions>> {
-    sections
-        .into_iter()
-        .map(|(name, section)| {
-            if let Err(fault) = value::name(&name) {
-                section.wrong("", fault);
+pub(super) fn stores(sections: Vec<(String, Section<'_, '_>)>, outside: &Outside<'_>) -> (S3Stores, AzureStores) {
+    let (mut s3, mut azure) = (S3Stores::new(), AzureStores::new());
+    for (name, mut section) in sections {
+        if let Err(fault) = value::name(&name) {
+            section.wrong("", fault);
+        }
+        match section.need("kind").and_then(|entry| entry.choice(PROTOCOLS)) {
+            Some(Protocol::S3) => {
+                s3.insert(name.clone(), store(name, section, outside));
             }
-            let store = store(name.clone(), section, outside);
-            (name, store)
-        })
-        .collect()
+            Some(Protocol::Azure) => {
+                azure.insert(name, crate::config::azure::store(section, outside));
+            }
+            None => {
+                section.give_up();
+                s3.insert(name, None);
+            }
+        }
+    }
+    (s3, azure)
 }
 
+type S3Stores = BTreeMap<String, Option<StoreOptions>>;
+type AzureStores = BTreeMap<String, Option<AzureOptions>>;
+
 fn store(name: String, mut section: Section<'_, '_>, outside: &Outside<'_>) -> Option<StoreOptions> {
-    let kind = section.need("kind").and_then(|entry| entry.choice(&[("s3", ())]));
-    if kind.is_none() {
-        section.give_up();
-        return None;
-    }
     let endpoint = section.need("endpoint").and_then(|entry| entry.parsed(value::endpoint));
     let region = match section.take("region") {
         None => Some(REGION.to_owned()),

@@ -146,14 +146,14 @@ fn each_mistake_is_told_with_its_place() {
     let files = Files::new("mistakes");
     let table: &[(&str, &str, &str)] = &[
         // Unknown, missing, of the wrong kind.
-        ("[log]", "colour = 1\n[log]", "colour: is not known; known here: dev, drain, log, audit, admin, listener, s3, store, keys, identity, tenant, credential, bucket"),
+        ("[log]", "colour = 1\n[log]", "colour: is not known; known here: dev, drain, log, audit, admin, listener, s3, store, keys, identity, tenant, credential, bucket, account"),
         ("[admin]", "[admin]\nport = 1", "admin.port: is not known; known here: address"),
         ("address = \"0.0.0.0:9000\"\n", "", "listener[0].address: is missing"),
         ("address = \"0.0.0.0:9000\"", "address = 9000", "listener[0].address: should be text, not a number"),
         ("[[listener]]", "[listener]", "listener: should be a list, not a table"),
         ("tenants = [\"acme\"]", "tenants = \"acme\"", "credential[0].tenants: should be a list, not text"),
         ("kind = \"managed\"", "kind = \"certificate\"", "identity.own.kind: should be one of \"federated\", \"managed\", \"workload\""),
-        ("kind = \"s3\"", "kind = \"gcs\"", "store.main.kind: should be one of \"s3\""),
+        ("kind = \"s3\"", "kind = \"gcs\"", "store.main.kind: should be one of \"s3\", \"azure\""),
         ("# provider = \"aws\"", "provider = \"gcs\"", "store.main.provider: should be one of \"aws\", \"minio\", \"garage\", \"ceph\", \"other\""),
         ("# conditional_writes = true", "conditional_writes = \"yes\"", "store.main.conditional_writes: should be one of \"probe\""),
         ("# conditional_writes = true", "conditional_writes = 1", "store.main.conditional_writes: should be true or false, not a number"),

@@ -2,6 +2,7 @@
 //! certificates, and a stand-in for managed identity, Entra and Key Vault.
 
 pub mod authority;
+pub mod azurite;
 pub mod files;
 pub mod standin;
 pub mod store;

@@ -1,6 +1,7 @@
 //! One request, top to bottom: who asks, what for, for which tenant, whether the tenant's key permits it, and then it is done.
 //! Read this file first; each step's module says the rest.
 
+pub mod azure;
 mod connection;
 mod copying;
 mod perform;

@@ -1,0 +1,480 @@
+//! One Azure request, top to bottom, as [`super::Gateway`] does it for S3: who asks, what for, for which tenant, whether the
+//! tenant's key permits it, and then it is done.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream::try_unfold;
+use http::header::CONNECTION;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
+
+use crate::azure::account::{Accounts, Container};
+use crate::azure::address::Address;
+use crate::azure::auth::{self, AuthError};
+use crate::azure::error::AzureError;
+use crate::azure::exchange::{Asker, Exchange};
+use crate::azure::list::Secure;
+use crate::azure::operation::{Level, Operation as Op};
+use crate::azure::policy::Policies;
+use crate::azure::put::Source;
+use crate::azure::read::{Pieces, Read};
+use crate::azure::{append, batch, block, control, copy, describe, headers, list, put, read};
+use crate::body::{Fault, FaultSlot};
+use crate::gateway::{AnswerBody, Connection, CutGuard, full, nothing, request_id};
+use crate::keys::{CleanUp, Keys, Lease, Refusal};
+use crate::telemetry::audit::{self, Event};
+use crate::telemetry::clock::Clock;
+use crate::telemetry::metrics;
+
+/// The gate for Azure's dialect.
+pub struct AzureGateway {
+    accounts: Accounts,
+    keys: Arc<Keys>,
+    policies: Policies,
+    clock: Clock,
+}
+
+/// What has been found out about a request so far, for its answer, the log and the audit.
+#[derive(Default)]
+struct Asked {
+    operation: Option<Op>,
+    container: Option<Container>,
+    name: String,
+}
+
+impl AzureGateway {
+    /// A gate for these accounts and keys.
+    pub fn new(accounts: Accounts, keys: Arc<Keys>, clock: Clock) -> Self {
+        Self {
+            accounts,
+            keys,
+            policies: Policies::new(clock.clone()),
+            clock,
+        }
+    }
+
+    /// Answers one request. Never fails: what goes wrong is an answer too.
+    pub async fn answer(&self, request: Request<Incoming>, connection: &Connection) -> Response<AnswerBody> {
+        let id = guid();
+        let span = tracing::info_span!("request", request_id = %id);
+        self.answer_as(&id, request, connection).instrument(span).await
+    }
+
+    async fn answer_as(&self, id: &str, request: Request<Incoming>, connection: &Connection) -> Response<AnswerBody> {
+        let _running = metrics::Running::begin();
+        let (mut parts, body) = request.into_parts();
+        if connection.secure {
+            parts.extensions.insert(Secure);
+        }
+        let sends = !http_body::Body::is_end_stream(&body);
+        let mut asked = Asked::default();
+        let answered = self.serve(&parts, Some(body), connection, &mut asked).await;
+        let operation = asked.operation.map_or("unknown", Op::name);
+        let mut response = answered.unwrap_or_else(|error| {
+            let mut response = self.refused(&error, &parts, id, &asked).map(full);
+            if sends {
+                // Some of the body may never be read: the next request must not begin on this connection.
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            response
+        });
+        signed_off(&parts, id, response.headers_mut());
+        let status = response.status().as_u16();
+        metrics::request(operation, status);
+        tracing::debug!(operation, status, peer = %connection.peer, "answered");
+        response
+    }
+
+    fn refused(&self, error: &AzureError, parts: &Parts, id: &str, asked: &Asked) -> Response<Bytes> {
+        report(error, asked.operation.map_or("unknown", Op::name), asked);
+        let now = time::OffsetDateTime::from(self.clock.now().system_time());
+        error.response(id, now, parts.method == Method::HEAD).map(Bytes::from)
+    }
+
+    async fn serve(
+        &self,
+        parts: &Parts,
+        body: Option<Incoming>,
+        connection: &Connection,
+        asked: &mut Asked,
+    ) -> Result<Response<AnswerBody>, AzureError> {
+        let address = Address::of(parts, &self.accounts)?;
+
+        // Who is asking: nothing of the request counts before its signature does.
+        let now = self.clock.now().system_time();
+        let verified = auth::verify(parts, &address, now)?;
+
+        // What is asked.
+        let operation = Op::of(&parts.method, &address, &parts.headers)?;
+        asked.operation = Some(operation);
+        headers::check(&parts.headers)?;
+
+        // For which tenant: the container must be the account's.
+        let container = match Level::of(&address) {
+            Level::Account => of_account(&address),
+            Level::Container | Level::Blob => {
+                let found = address.account.container(&address.container);
+                found.ok_or(AzureError::UnknownContainer)?
+            }
+        };
+        asked.container = Some(container.clone());
+        asked.name.clone_from(&address.blob);
+        let policy = match verified.policy() {
+            Some(id) => self.policies.get(&address.account.name, &container, id).await?,
+            None => None,
+        };
+        let (peer, secure) = (connection.peer.ip(), connection.secure);
+        let reach = verified.authorize(operation, &address, policy.as_ref(), peer, secure, now)?;
+        if control::concerns_all(operation) && !address.account.is_sole() {
+            return Err(AuthError::NotThisAccount.into());
+        }
+
+        // May it: the tenant's lease is live. Then do it.
+        let mut exchange = Exchange {
+            parts,
+            address: &address,
+            container: &container,
+            reach,
+            keyless: false,
+            asker: Asker {
+                by_key: verified.is_key(),
+                peer,
+                secure,
+                now,
+            },
+            policies: &self.policies,
+            accounts: &self.accounts,
+            keys: &self.keys,
+        };
+        if operation == Op::Batch {
+            let body = body.ok_or(AzureError::InvalidXml)?;
+            return self.batch(&exchange, body, connection).await;
+        }
+        if Level::of(&address) == Level::Account {
+            return self.account(&exchange, operation, body).await;
+        }
+        let tenant = &container.tenant;
+        if cleans_up(operation) {
+            let permission = self.keys.to_clean_up(tenant).await?;
+            exchange.keyless = matches!(permission, CleanUp::Revoked(_));
+            let work = self.controls(&exchange, operation, body);
+            return match permission {
+                CleanUp::Lease(lease) => under(&lease, work).await,
+                CleanUp::Revoked(no) => {
+                    audit::record(&Event::CleanedUp {
+                        tenant,
+                        operation: operation.name(),
+                        container: &container.name,
+                        name: &address.blob,
+                        reason: no.name(),
+                    });
+                    work.await
+                }
+            };
+        }
+        if operation == Op::GetBlob {
+            let lease = self.keys.to_operate(tenant).await?;
+            let read = under(&lease, read::get(&exchange)).await?;
+            return under(&lease, stream(read, connection, operation, &exchange)).await;
+        }
+        if writes(operation) {
+            let lease = self.keys.to_write(tenant).await?;
+            return self.write(&exchange, operation, lease, body).await;
+        }
+        let lease = self.keys.to_operate(tenant).await?;
+        under(&lease, self.controls(&exchange, operation, body)).await
+    }
+
+    /// What seals. The lease goes with the body, which ends with it.
+    async fn write(
+        &self,
+        exchange: &Exchange<'_>,
+        operation: Op,
+        lease: Lease,
+        body: Option<Incoming>,
+    ) -> Result<Response<AnswerBody>, AzureError> {
+        let client = &exchange.parts.headers;
+        let body = body.ok_or(AzureError::MissingLength);
+        let written = match operation {
+            Op::PutBlob => put::put(exchange, lease, Source::of(client, body?, true)?).await,
+            Op::PutBlock => block::put(exchange, lease, Source::of(client, body?, false)?).await,
+            Op::PutBlockList => under(&lease, block::put_list(exchange, body?)).await,
+            Op::AppendBlock => append::append(exchange, Source::of(client, body?, false)?).await,
+            Op::PutBlobFromUrl => copy::put_blob_from_url(exchange, lease).await,
+            Op::PutBlockFromUrl => copy::put_block_from_url(exchange, lease).await,
+            Op::AppendBlockFromUrl => copy::append_from_url(exchange).await,
+            _ => append::create(exchange).await,
+        };
+        Ok(written?.map(|()| full(Bytes::new())))
+    }
+
+    /// What neither seals nor opens content.
+    async fn controls(
+        &self,
+        exchange: &Exchange<'_>,
+        operation: Op,
+        body: Option<Incoming>,
+    ) -> Result<Response<AnswerBody>, AzureError> {
+        let empty = |answer: Response<()>| answer.map(|()| full(Bytes::new()));
+        Ok(match operation {
+            Op::GetBlobProperties => read::head(exchange).await?.head.map(|()| nothing()),
+            Op::GetBlobMetadata => describe::get_metadata(exchange).await?.map(|()| nothing()),
+            Op::SetBlobMetadata => empty(describe::set_metadata(exchange).await?),
+            Op::SetBlobProperties => empty(describe::set_properties(exchange).await?),
+            Op::SnapshotBlob => empty(describe::snapshot(exchange).await?),
+            Op::ListBlobs => list::list(exchange).await?.map(full),
+            Op::GetBlockList => block::get_list(exchange).await?.map(|body| full(body.into())),
+            Op::SealAppendBlob => empty(append::seal(exchange).await?),
+            Op::CopyBlob => empty(copy::copy(exchange).await?),
+            operation => {
+                let answer = control::pass(exchange, operation, body).await?;
+                if operation == Op::SetContainerAcl {
+                    let account = &exchange.address.account.name;
+                    self.policies.forget(account, &exchange.address.container);
+                }
+                match exchange.parts.method == Method::HEAD {
+                    true => answer.map(|_| nothing()),
+                    false => answer.map(full),
+                }
+            }
+        })
+    }
+
+    /// What concerns the account: no blob of anybody's, so no lease; but names of blobs are told only while every tenant permits.
+    async fn account(
+        &self,
+        exchange: &Exchange<'_>,
+        operation: Op,
+        body: Option<Incoming>,
+    ) -> Result<Response<AnswerBody>, AzureError> {
+        match operation {
+            // It takes an Entra token, which the gate does not take yet.
+            Op::GetUserDelegationKey => return Err(AuthError::Mismatch.into()),
+            Op::FindBlobsByTags => {
+                for tenant in exchange.address.account.tenants() {
+                    self.keys.to_operate(tenant).await?;
+                }
+            }
+            _ => {}
+        }
+        let answer = control::pass(exchange, operation, body).await?;
+        Ok(match exchange.parts.method == Method::HEAD {
+            true => answer.map(|_| nothing()),
+            false => answer.map(full),
+        })
+    }
+
+    /// Blob Batch: each request in it stands for itself, with its own signature.
+    async fn batch(
+        &self,
+        exchange: &Exchange<'_>,
+        body: Incoming,
+        connection: &Connection,
+    ) -> Result<Response<AnswerBody>, AzureError> {
+        let batch = batch::Batch::read(exchange, body).await?;
+        let mut answers = batch.begin();
+        for (number, request) in batch.requests() {
+            let id = guid();
+            let mut asked = Asked::default();
+            let answered = match request {
+                Ok(parts) => match Box::pin(self.serve(&parts, None, connection, &mut asked)).await {
+                    Ok(answer) => answer.map(|_| Bytes::new()),
+                    Err(error) => self.refused(&error, &parts, &id, &asked),
+                },
+                Err(error) => self.refused(&error, exchange.parts, &id, &asked),
+            };
+            answers.add(&number, &id, &answered);
+        }
+        Ok(answers.response().map(full))
+    }
+}
+
+/// Where requests about the account itself go: to its store, and to no container.
+fn of_account(address: &Address) -> Container {
+    Container {
+        name: String::new(),
+        tenant: Arc::from(""),
+        key_url: String::new(),
+        sealed_as: String::new(),
+        store: Arc::clone(&address.account.store),
+    }
+}
+
+/// What a tenant's terms may leave open when its customer has said no.
+fn cleans_up(operation: Op) -> bool {
+    matches!(
+        operation,
+        Op::GetBlobProperties | Op::DeleteBlob | Op::ListBlobs | Op::GetContainerProperties | Op::DeleteContainer
+    )
+}
+
+fn writes(operation: Op) -> bool {
+    matches!(
+        operation,
+        Op::PutBlob
+            | Op::PutBlock
+            | Op::PutBlockList
+            | Op::AppendBlock
+            | Op::CreateAppendBlob
+            | Op::PutBlobFromUrl
+            | Op::PutBlockFromUrl
+            | Op::AppendBlockFromUrl
+    )
+}
+
+/// What every answer says: which request it is to, and in which version.
+fn signed_off(parts: &Parts, id: &str, headers: &mut http::HeaderMap) {
+    const VERSION: HeaderName = HeaderName::from_static("x-ms-version");
+    const CLIENT_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
+    if let Ok(id) = HeaderValue::try_from(id) {
+        headers.insert("x-ms-request-id", id);
+    }
+    for name in [VERSION, CLIENT_ID] {
+        if let Some(value) = parts.headers.get(&name) {
+            headers.entry(name).or_insert_with(|| value.clone());
+        }
+    }
+}
+
+/// What `work` comes to, if the permission lasts that long.
+async fn under<T>(permission: &Lease, work: impl Future<Output = Result<T, AzureError>>) -> Result<T, AzureError> {
+    let over = permission.over();
+    tokio::select! {
+        biased;
+        () = over.cancelled() => Err(permission.check().map_or_else(AzureError::Refused, |()| AzureError::StoreFailed)),
+        done = work => done,
+    }
+}
+
+/// Opens the first piece, and answers with it and what follows.
+async fn stream(
+    read: Read,
+    connection: &Connection,
+    operation: Op,
+    exchange: &Exchange<'_>,
+) -> Result<Response<AnswerBody>, AzureError> {
+    let Some(mut pieces) = read.pieces else {
+        return Ok(read.head.map(|()| full(Bytes::new())));
+    };
+    let first = pieces.next().await?.unwrap_or_default();
+    let over = pieces.over();
+    let running = Running {
+        guard: Some(connection.cut_when(over.clone())),
+        over,
+        finished: pieces.is_done(),
+        operation: operation.name(),
+        container: exchange.container.clone(),
+        name: exchange.address.blob.clone(),
+        request: Span::current(),
+        connection: connection.clone(),
+    };
+    Ok(read.head.map(|()| body(first, pieces, running)))
+}
+
+fn body(first: Bytes, pieces: Pieces, running: Running) -> AnswerBody {
+    let state = (Some(first), pieces, running);
+    let pieces = try_unfold(state, |(first, mut pieces, mut running)| async move {
+        let next = match first {
+            Some(first) => Some(first),
+            None => pieces.next().await.map_err(|fault| running.broke(fault))?,
+        };
+        running.stands_under(pieces.over(), pieces.is_done());
+        Ok::<_, std::io::Error>(next.map(|bytes| (Frame::data(bytes), (None, pieces, running))))
+    });
+    StreamBody::new(pieces).boxed_unsync()
+}
+
+/// A running download. Dropped unfinished while its lease is over, it was cut, whoever noticed first.
+struct Running {
+    guard: Option<CutGuard>,
+    over: CancellationToken,
+    finished: bool,
+    operation: &'static str,
+    container: Container,
+    name: String,
+    request: Span,
+    connection: Connection,
+}
+
+impl Running {
+    /// Each segment of a blob may stand under a lease of its own.
+    fn stands_under(&mut self, over: CancellationToken, finished: bool) {
+        self.finished = finished;
+        // The old guard first: it would take the new one's wire along.
+        self.guard = None;
+        self.guard = Some(self.connection.cut_when(over.clone()));
+        self.over = over;
+    }
+
+    fn broke(&self, fault: Fault) -> std::io::Error {
+        let _request = self.request.enter();
+        match &fault {
+            Fault::Tampered(_) | Fault::NotOurs(_) => {
+                metrics::tampered();
+                audit::record(&Event::Tampered {
+                    tenant: &self.container.tenant,
+                    container: &self.container.name,
+                    name: &self.name,
+                    what: &fault,
+                });
+            }
+            fault => tracing::info!(operation = self.operation, %fault, "a download broke off"),
+        }
+        FaultSlot::default().leave(fault)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.finished && self.over.is_cancelled() {
+            let _request = self.request.enter();
+            metrics::stream_cut();
+            audit::record(&Event::StreamCut {
+                tenant: &self.container.tenant,
+                operation: self.operation,
+                reason: "lease_ended",
+            });
+        }
+    }
+}
+
+/// Says what went wrong to those who must know.
+fn report(error: &AzureError, operation: &'static str, asked: &Asked) {
+    let (tenant, container) = asked
+        .container
+        .as_ref()
+        .map_or(("", ""), |found| (&*found.tenant, found.name.as_str()));
+    match error {
+        AzureError::Refused(refusal @ (Refusal::Revoked(_) | Refusal::Unavailable(_) | Refusal::BadEnvelope)) => {
+            audit::record(&Event::RequestRefused {
+                tenant,
+                operation,
+                reason: refusal.name(),
+            });
+        }
+        AzureError::Tampered { .. } | AzureError::Unsealed => {
+            metrics::tampered();
+            audit::record(&Event::Tampered {
+                tenant,
+                container,
+                name: &asked.name,
+                what: error,
+            });
+        }
+        error => tracing::info!(operation, tenant, %error, "refused"),
+    }
+}
+
+/// A request id in the form of Azure's own.
+fn guid() -> String {
+    let hex = (request_id() + &request_id()).to_ascii_lowercase();
+    let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or_default().to_owned();
+    [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
+}
