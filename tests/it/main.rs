@@ -8,6 +8,7 @@
     clippy::print_stderr
 )]
 
+mod azure;
 mod copy;
 mod deploy;
 mod dev;
