@@ -199,7 +199,10 @@ impl Gateway {
         let within = operation.within(&name, &prefix);
         let access = match operation {
             // Browsers ask it without a signature, of any bucket.
-            Operation::Preflight => self.tenants.preflight(address.bucket, within)?,
+            Operation::Preflight => {
+                let claimed = address.claimed_access_key();
+                self.tenants.preflight(address.bucket, within, claimed)?
+            }
             _ => self.tenants.resolve(credential.as_deref(), address.bucket, within)?,
         };
         asked.container = Some(Arc::clone(&access.container));

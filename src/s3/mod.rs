@@ -1,5 +1,6 @@
 //! The S3 dialect: who asks ([`auth`]), what for ([`operation`]), and each operation's way to the store and back.
 
+pub mod address;
 pub mod attributes;
 pub mod auth;
 pub mod bucket;

@@ -1,14 +1,16 @@
 //! What is asked: method, address and query as one [`Operation`]. Nobody has thought about what is not named here, so it is
 //! refused: never plaintext to the store, never sealed bytes to a client.
 
-use http::request::Parts;
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 
+use crate::s3::address::{VERSION, is_signature};
 use crate::s3::auth::is_hoistable;
 use crate::s3::error::S3Error;
 use crate::s3::passed::Passed;
 use crate::tenant::Within;
+
+pub use crate::s3::address::{Address, checked_name};
 
 /// An operation that the gate knows. The bucket and the key stand in [`Address`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,17 +42,6 @@ pub enum Operation {
     Passed(&'static Passed),
 }
 
-/// Which bucket and key, as they stand percent-encoded on the wire.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address<'a> {
-    /// Empty for the service itself. Bucket names need no encoding.
-    pub bucket: &'a str,
-    /// Empty for the bucket itself.
-    pub key: &'a str,
-    /// Without the question mark.
-    pub query: &'a str,
-}
-
 /// Query parameters of each operation; what is signed in the URL itself, and `x-id`, which only names the operation, come on top.
 const LIST: &[&str] = &[
     "list-type",
@@ -64,6 +55,9 @@ const LIST: &[&str] = &[
     "fetch-owner",
     // Ceph's own, which s3-tests and some tools send: it changes the order only.
     "allow-unordered",
+    "bucket",
+    "key",
+    "etag",
 ];
 const LIST_VERSIONS: &[&str] = &[
     "versions",
@@ -84,7 +78,6 @@ const LIST_UPLOADS: &[&str] = &[
     "encoding-type",
 ];
 const LIST_BUCKETS: &[&str] = &["prefix", "max-buckets", "continuation-token", "bucket-region"];
-const VERSION: &str = "versionId";
 const GET: &[&str] = &[
     VERSION,
     "partNumber",
@@ -112,68 +105,6 @@ const TURNING: &[&str] = &[
 
 /// The copy's source: a PUT with it has no body.
 const COPY_SOURCE: &str = "x-amz-copy-source";
-
-impl<'a> Address<'a> {
-    /// Splits the raw target; dots and doubled slashes in a key are data (but see [`Self::name`]). Where the bucket stands in the
-    /// host (`in_host`), all of the path is the key.
-    pub fn of(parts: &'a Parts, in_host: Option<&'a str>) -> Self {
-        let path = parts.uri.path();
-        let path = path.strip_prefix('/').unwrap_or(path);
-        let (bucket, key) = match in_host {
-            Some(bucket) => (bucket, path),
-            None => path.split_once('/').unwrap_or((path, "")),
-        };
-        Self {
-            bucket,
-            key,
-            query: parts.uri.query().unwrap_or(""),
-        }
-    }
-
-    /// The key, decoded.
-    ///
-    /// # Errors
-    /// No UTF-8, or it climbs out of its bucket: S3 takes `..` for a name like any other, but a store that lies in a file system,
-    /// or a proxy before one, may not, and would then write into the bucket beside this one.
-    pub fn name(&self) -> Result<String, S3Error> {
-        let name = percent_decode_str(self.key)
-            .decode_utf8()
-            .map_err(|_| S3Error::InvalidUri)?;
-        checked_name(name.into_owned())
-    }
-
-    /// The beginning of keys that a listing asks for, decoded; empty for all.
-    ///
-    /// # Errors
-    /// No UTF-8.
-    pub fn prefix(&self) -> Result<String, S3Error> {
-        let value = self.parameters().find(|(name, _)| *name == "prefix");
-        let text = percent_decode_str(value.map_or("", |(_, value)| value)).decode_utf8();
-        Ok(text.map_err(|_| S3Error::InvalidUri)?.into_owned())
-    }
-
-    /// The query's parameter names and raw values.
-    pub fn parameters(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let pairs = self.query.split('&').filter(|pair| !pair.is_empty());
-        pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-    }
-
-    /// The version asked for, as it stands on the wire.
-    pub fn version(&self) -> Option<&'a str> {
-        self.parameters()
-            .find(|(name, _)| *name == VERSION)
-            .map(|(_, version)| version)
-    }
-
-    /// The query as the store is asked: without the version, which [`Object`](crate::s3::object::Object) adds; without what signs a presigned URL, and without `x-id`, neither of which is its business.
-    pub fn passed_query(&self) -> String {
-        let passed = self
-            .parameters()
-            .filter(|(name, _)| !is_signature(name) && !is_hoistable(name) && *name != "x-id" && *name != VERSION);
-        let pairs: Vec<String> = passed.map(|(name, value)| format!("{name}={value}")).collect();
-        pairs.join("&")
-    }
-}
 
 impl Operation {
     /// Names the operation, or refuses it. The query of a signed URL may state headers too.
@@ -316,41 +247,6 @@ fn not_implemented(what: impl Into<String>) -> S3Error {
     S3Error::NotImplemented { what: what.into() }
 }
 
-/// A key, unless it climbs out of its bucket.
-///
-/// # Errors
-/// It does.
-pub fn checked_name(name: String) -> Result<String, S3Error> {
-    let mut depth = 0_usize;
-    for step in name.split('/') {
-        depth = match step {
-            ".." => depth.checked_sub(1).ok_or(S3Error::InvalidUri)?,
-            "" | "." => depth,
-            _ => depth.saturating_add(1),
-        };
-    }
-    Ok(name)
-}
-
-/// Whether a query parameter belongs to a presigned URL's signature, which is the gate's to check and not the store's.
-fn is_signature(name: &str) -> bool {
-    const SIGNATURE: &[&str] = &[
-        "X-Amz-Algorithm",
-        "X-Amz-Credential",
-        "X-Amz-Date",
-        "X-Amz-Expires",
-        "X-Amz-SignedHeaders",
-        "X-Amz-Signature",
-        "X-Amz-Security-Token",
-        "X-Amz-Content-Sha256",
-        // SigV2.
-        "AWSAccessKeyId",
-        "Signature",
-        "Expires",
-    ];
-    SIGNATURE.contains(&name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -454,36 +350,6 @@ mod tests {
             let (parts, ()) = request.body(()).unwrap().into_parts();
             let operation = Operation::of(&parts.method, &Address::of(&parts, None), &parts.headers, false);
             assert!(matches!(operation, Err(S3Error::NotImplemented { .. })), "{header}");
-        }
-    }
-
-    #[test]
-    fn no_key_climbs_out_of_its_bucket() {
-        let name = |target: &str| {
-            let (parts, ()) = http::Request::builder().uri(target).body(()).unwrap().into_parts();
-            Address::of(&parts, None).name()
-        };
-        for climbing in [
-            "/b/..",
-            "/b/../other/k",
-            "/b/%2e%2E/other/k",
-            "/b/..%2fother/k",
-            "/b/a/../../k",
-            "/b//../k",
-            "/b/./../k",
-            "/b/%ff",
-        ] {
-            assert!(matches!(name(climbing), Err(S3Error::InvalidUri)), "{climbing}");
-        }
-        for (target, key) in [
-            ("/b", ""),
-            ("/b/a/../k", "a/../k"),
-            ("/b/a/..", "a/.."),
-            ("/b/...", "..."),
-            ("/b//k", "/k"),
-            ("/b/%252e%252e/k", "%2e%2e/k"),
-        ] {
-            assert_eq!(name(target).ok().as_deref(), Some(key), "{target}");
         }
     }
 }

@@ -158,18 +158,20 @@ impl Tenants {
     }
 
     /// The container of this name for a browser's preflight, which nobody signs: it tells the bucket's CORS rules, and nothing of what
-    /// is in it.
+    /// is in it. `claimed` is the access key in the URL, unchecked: a store with name spaces of its own finds the bucket only in its owner's.
     ///
     /// # Errors
     /// There is none of that name.
-    pub fn preflight(&self, container: &str, within: Within<'_>) -> Result<Access, Denied> {
+    pub fn preflight(&self, container: &str, within: Within<'_>, claimed: Option<&str>) -> Result<Access, Denied> {
         let container = match self.containers.get(container) {
             Some(found) => Arc::clone(found),
             None => Arc::new(self.by_rule(None, container, within)?),
         };
+        let client = claimed.and_then(|access_key| self.clients.get(access_key));
+        let own = client.and_then(|client| client.upstream.get(container.store.name()));
         Ok(Access {
+            caller: own.cloned().unwrap_or(Caller::Nobody),
             container,
-            caller: Caller::Nobody,
         })
     }
 
