@@ -12,6 +12,8 @@ os.environ |= {
     "AWS_DEFAULT_REGION": world.REGION,
     "AWS_ENDPOINT_URL": world.ENDPOINT,
     "AWS_CA_BUNDLE": world.CA_FILE,
+    # What it would repeat in silence, or wait a minute for, is a failure here.
+    "AWS_MAX_ATTEMPTS": "1",
 }
 if not world.CA_FILE:
     del os.environ["AWS_CA_BUNDLE"]
@@ -19,7 +21,7 @@ at = f"s3://{BUCKET}/{PREFIX}"
 
 
 def s3(*arguments):
-    return world.run(AWS, "s3", *arguments)
+    return world.run(AWS, "--cli-read-timeout", "20", "s3", *arguments)
 
 
 up, down = world.files("up"), world.SCRATCH / "down"
