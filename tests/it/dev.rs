@@ -32,6 +32,12 @@ fn sdks_upload_in_parts() {
 }
 
 #[test]
+fn gates_killed_at_random_lose_nothing_that_was_stored() {
+    let home = scratch("killed-gates");
+    python("killed_gates.py", &[BINARY.as_ref(), &home], &home);
+}
+
+#[test]
 fn a_tenants_terms_leave_it_open_to_clean_up() {
     let dev = Dev::start("terms");
     dev.python("terms.py", &[BINARY.as_ref(), &dev.data]);
@@ -150,22 +156,7 @@ impl Dev {
     }
 
     fn python(&self, script: &str, arguments: &[&Path]) {
-        let python = std::env::var_os("PORTCULLIS_PYTHON").expect(
-            "PORTCULLIS_PYTHON names a Python with the SDKs of tests/conformance/requirements.txt; ./test sets it",
-        );
-        let script = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/conformance")
-            .join(script);
-        let done = Command::new(python).arg(&script).args(arguments).output().unwrap();
-        let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
-        println!("{said}");
-        let log = self.data.parent().unwrap().join("log");
-        assert!(
-            done.status.success() && said.contains("done"),
-            "{}; the gate's log: {}",
-            script.display(),
-            log.display()
-        );
+        python(script, arguments, &self.data.parent().unwrap().join("log"));
     }
 
     /// As Ctrl-C does.
@@ -187,4 +178,22 @@ fn scratch(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&folder).unwrap();
     folder
+}
+
+/// Runs one of the scripts to its end. What it drives writes its log to `log`.
+fn python(script: &str, arguments: &[&Path], log: &Path) {
+    let python = std::env::var_os("PORTCULLIS_PYTHON")
+        .expect("PORTCULLIS_PYTHON names a Python with the SDKs of tests/conformance/requirements.txt; ./test sets it");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/conformance")
+        .join(script);
+    let done = Command::new(python).arg(&script).args(arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+    println!("{said}");
+    assert!(
+        done.status.success() && said.contains("done"),
+        "{}; the gate's log: {}",
+        script.display(),
+        log.display()
+    );
 }
