@@ -35,6 +35,14 @@ pub(super) enum NoDek {
     Asked(Refusal),
 }
 
+impl NoDek {
+    pub(super) fn refusal(self) -> Refusal {
+        match self {
+            Self::Session(refusal) | Self::Version(refusal, _) | Self::Asked(refusal) => refusal,
+        }
+    }
+}
+
 impl SharedDeks {
     /// The smallest valid record: all replicas pick the same.
     pub(super) async fn recorded(&self, version: &Version, epoch: Epoch) -> Result<Option<Record>, NoDek> {

@@ -13,6 +13,8 @@ pub mod lease;
 #[cfg(test)]
 mod lease_tests;
 pub mod refusal;
+pub mod rewrap;
+mod rewrapped;
 mod segments;
 pub mod service;
 mod session;

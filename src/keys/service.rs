@@ -118,6 +118,15 @@ pub trait Keyring: Send + Sync {
     async fn list(&self, tenant: &str, epoch: Epoch) -> Result<Vec<Record>, KeyringError>;
     /// Writes a record; returns when it is stored.
     async fn put(&self, tenant: &str, epoch: Epoch, record: &Record) -> Result<(), KeyringError>;
+    /// The record that a rewrap left of a DEK under this version of the CMK, if there is one that parses.
+    async fn rewrapped(&self, tenant: &str, dek: DekId, version: KeyVersion) -> Result<Option<Record>, KeyringError>;
+    /// The versions that rewraps say to have left records of a DEK under, in no order.
+    async fn rewrapped_under(&self, tenant: &str, dek: DekId) -> Result<Vec<KeyVersion>, KeyringError>;
+    /// Writes what a rewrap made, beside the DEK's other records; returns when it is stored. It is not found by
+    /// [`Self::list`]: what a DEK was wrapped again under is no reason to seal anything new under that DEK.
+    async fn put_rewrapped(&self, tenant: &str, record: &Record) -> Result<(), KeyringError>;
+    /// Every record of a tenant: of all epochs, and those of rewraps.
+    async fn all(&self, tenant: &str) -> Result<Vec<Record>, KeyringError>;
 }
 
 /// The keyring's store did not do it. What it said stands in the log.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::keys::deks::{NoDek, SharedDeks};
 use crate::keys::lease::Lease;
 use crate::keys::refusal::{Refusal, Revoked, Unavailable};
+use crate::keys::rewrapped::Rewrapped;
 use crate::keys::service::{Epoch, KeyState, KeyVault, Keyring};
 use crate::keys::session::{Sessions, Shares};
 use crate::keys::version::Version;
@@ -81,8 +82,9 @@ pub(super) struct TenantKeys {
     clock: Clock,
     bounds: Bounds,
     origin: Arc<OriginSecrets>,
-    deks: SharedDeks,
-    sessions: Arc<Sessions>,
+    pub(super) deks: SharedDeks,
+    pub(super) rewrapped: Rewrapped,
+    pub(super) sessions: Arc<Sessions>,
     versions: Mutex<BTreeMap<KeyVersion, Arc<Version>>>,
     writing: Mutex<Option<Writing>>,
     /// One search for the DEK to write with, however many requests wait for it.
@@ -124,6 +126,16 @@ impl TenantKeys {
         shares: Shares,
     ) -> Arc<Self> {
         let sessions = Sessions::new(key.vault, clock.clone(), bounds, shares);
+        let rewrapped = Rewrapped {
+            tenant: Arc::clone(&key.tenant),
+            cmk: key.cmk,
+            clock: clock.clone(),
+            origin: Arc::clone(&origin),
+            keyring: Arc::clone(&keyring),
+            look_again: bounds.ask_again,
+            known: Mutex::default(),
+            searching: tokio::sync::Mutex::default(),
+        };
         Arc::new(Self {
             name: Arc::clone(&key.tenant),
             cmk: key.cmk,
@@ -137,6 +149,7 @@ impl TenantKeys {
                 sessions: Arc::clone(&sessions),
                 unrecorded: Mutex::default(),
             },
+            rewrapped,
             sessions,
             clock,
             bounds,
@@ -190,14 +203,54 @@ impl TenantKeys {
         if envelope.cmk() != self.cmk {
             return Err(OpenError::NotOurs(NotOurs::Cmk));
         }
-        let version = self.version(envelope.version());
-        version
-            .lease(dek, &Arc::new(envelope.clone()))
-            .await
-            .map_err(|refusal| match refusal {
-                Refusal::BadEnvelope => OpenError::NotOurs(NotOurs::Envelope),
-                refusal => OpenError::Refused(refusal),
-            })
+        if let Some(lease) = self.warm(dek) {
+            return Ok(lease);
+        }
+        // Once an object's own version was refused, what a rewrap left comes first: else the vault would be asked about the
+        // refused one for ever.
+        let mut refused = Vec::new();
+        let known = self.rewrapped.known(dek);
+        if let Some(lease) = self.first_that_opens(dek, &known, &mut refused).await? {
+            return Ok(lease);
+        }
+        let own = self.version(envelope.version());
+        let no = match own.lease(dek, &Arc::new(envelope.clone())).await {
+            Ok(lease) => return Ok(lease),
+            Err(Refusal::BadEnvelope) => return Err(OpenError::NotOurs(NotOurs::Envelope)),
+            Err(refusal) => refusal,
+        };
+        if !of_one_version(no) {
+            return Err(OpenError::Refused(no));
+        }
+        refused.push(own.id);
+        let newest = self.writing().as_ref().map(|writing| writing.version.id);
+        let found = self.rewrapped.search(dek, newest, &refused).await;
+        let found = found.map_err(OpenError::Refused)?;
+        let lease = self.first_that_opens(dek, &found, &mut refused).await?;
+        lease.ok_or(OpenError::Refused(no))
+    }
+
+    /// A lease by the first of these envelopes that opens. The versions that say no are added to `refused`; those in it already
+    /// are not asked.
+    async fn first_that_opens(
+        self: &Arc<Self>,
+        dek: DekId,
+        envelopes: &[Arc<Envelope>],
+        refused: &mut Vec<KeyVersion>,
+    ) -> Result<Option<Lease>, OpenError> {
+        for envelope in envelopes {
+            if refused.contains(&envelope.version()) {
+                continue;
+            }
+            match self.version(envelope.version()).lease(dek, envelope).await {
+                Ok(lease) => return Ok(Some(lease)),
+                Err(no) if of_one_version(no) => refused.push(envelope.version()),
+                // What a rewrap left says nothing of the object.
+                Err(Refusal::BadEnvelope) => {}
+                Err(refusal) => return Err(OpenError::Refused(refusal)),
+            }
+        }
+        Ok(None)
     }
 
     /// A lease on a DEK that is in memory already.
@@ -271,6 +324,14 @@ impl TenantKeys {
             candidates = self.newest(&tried).await;
         }
         Err(first_no.unwrap_or(NoDek::Asked(Revoked::KeyDisabled.into())))
+    }
+
+    /// The version that DEKs are to be wrapped under: the newest that something may be sealed with.
+    pub(super) async fn to_rewrap_under(&self) -> Result<KeyVersion, Refusal> {
+        let newest = self.newest(&[]).await.map_err(NoDek::refusal)?;
+        let key = newest.ok_or(Revoked::KeyDisabled)?;
+        key.sealable(self.clock.now())?;
+        Ok(key.version)
     }
 
     /// The newest version that is enabled and within its dates, save those that have been tried. Where there is none, one that
@@ -454,10 +515,18 @@ impl TenantKeys {
 
 /// A no that is about one version lets the next be tried; every other failure would be the same there.
 fn another_version_may_do(refusal: Refusal, version: Arc<Version>) -> Result<NoDek, NoDek> {
-    match refusal {
+    match of_one_version(refusal) {
+        true => Ok(NoDek::Version(refusal, version)),
+        false => Err(NoDek::Version(refusal, version)),
+    }
+}
+
+/// Whether this is about a version of the key and leaves the others as they are.
+pub(super) fn of_one_version(refusal: Refusal) -> bool {
+    matches!(
+        refusal,
         Refusal::Revoked(
             Revoked::KeyDisabled | Revoked::KeyNotFound | Revoked::OperationForbidden | Revoked::KeyExpired,
-        ) => Ok(NoDek::Version(refusal, version)),
-        _ => Err(NoDek::Version(refusal, version)),
-    }
+        )
+    )
 }

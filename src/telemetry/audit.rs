@@ -30,6 +30,13 @@ pub enum Event<'a> {
         version: &'a dyn Display,
         dek: &'a dyn Display,
     },
+    /// A rewrap wrapped a DEK again, proved it and recorded it.
+    DekRewrapped {
+        tenant: &'a str,
+        version: &'a dyn Display,
+        from: &'a dyn Display,
+        dek: &'a dyn Display,
+    },
     /// New objects are sealed under a newer CMK version from now on.
     Rotated { tenant: &'a str, version: &'a dyn Display },
     /// A request was refused because of the tenant's key.
@@ -90,6 +97,14 @@ pub fn record(event: &Event<'_>) {
         }
         Event::LateYesIgnored { tenant, version } => audit!("late_yes_ignored", tenant, version = %version),
         Event::DekMade { tenant, version, dek } => audit!("dek_made", tenant, version = %version, dek = %dek),
+        Event::DekRewrapped {
+            tenant,
+            version,
+            from,
+            dek,
+        } => {
+            audit!("dek_rewrapped", tenant, version = %version, from = %from, dek = %dek);
+        }
         Event::Rotated { tenant, version } => audit!("rotated", tenant, version = %version),
         Event::RequestRefused {
             tenant,

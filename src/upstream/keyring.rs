@@ -1,8 +1,14 @@
-//! The keyring in a store's system container: `keyring/<tenant>/<epoch>/<dek id>`, one small JSON record a DEK.
+//! The keyring in a store's system container: small JSON records in two folders.
 //!
-//! ```json
+//! ```text
+//! keyring/<tenant>/<epoch>/<dek id>                 a DEK as it was made: what a fleet shares and seals with
+//! keyring-by-dek/<tenant>/<dek id>/<key version>    the same DEK under a later version of the CMK: what a rewrap left
+//!
 //! {"version":1,"dek":"<32 hex>","envelope":"<base64 of 568 bytes>"}
 //! ```
+//! The second folder is asked by names that follow from an object's header, so that a DEK is found at the cost of one GET and
+//! not of a search. Records of one DEK stand beside each other, so that a rewrap takes nothing from a gate that runs.
+//!
 //! What lies there is not trusted: `crate::keys` believes a record only by its envelope's origin.
 
 use std::sync::Arc;
@@ -17,7 +23,7 @@ use quick_xml::events::Event;
 use serde::{Deserialize, Serialize};
 
 use crate::keys::service::{Epoch, Keyring, KeyringError, Record};
-use crate::seal::{DekId, Envelope};
+use crate::seal::{DekId, Envelope, KeyVersion};
 use crate::upstream::answer::collect;
 use crate::upstream::body::StoreBody;
 use crate::upstream::store::{Call, Caller, Store};
@@ -26,10 +32,18 @@ use crate::upstream::store::{Call, Caller, Store};
 const LARGEST_ANSWER: usize = 512 * 1024;
 /// More records than this in one epoch of one tenant are not read: a fleet makes a handful.
 const MOST_RECORDS: usize = 1000;
+/// More pages of records than this a tenant can't have: a hundred thousand DEKs.
+const MOST_PAGES: usize = 100;
 
 /// A keyring that lies in a store.
 pub struct StoreKeyring {
     store: Arc<Store>,
+}
+
+#[derive(Default)]
+struct Page {
+    keys: Vec<String>,
+    truncated: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -77,6 +91,52 @@ impl StoreKeyring {
         }
     }
 
+    async fn read_all(&self, keys: Vec<String>) -> Result<Vec<Record>, KeyringError> {
+        let mut records = Vec::with_capacity(keys.len());
+        for key in keys {
+            records.extend(self.read(&key).await?);
+        }
+        Ok(records)
+    }
+
+    /// A page of names. By `start-after`, which unlike a continuation token needs no encoding here.
+    async fn page(&self, folder: &str, after: Option<&str>) -> Result<Page, KeyringError> {
+        let after = after.map(|after| format!("&start-after={after}")).unwrap_or_default();
+        let query = format!("list-type=2&max-keys={MOST_RECORDS}&prefix={folder}{after}");
+        let (status, body) = self.call(Method::GET, "", &query, StoreBody::empty()).await?;
+        match status {
+            StatusCode::OK => {
+                let mut page = page(&body).ok_or(KeyringError)?;
+                // A name that no gate gives is none of a record, and is not to stand in a request's path.
+                page.keys
+                    .retain(|key| key.starts_with(folder) && key.bytes().all(is_plain));
+                Ok(page)
+            }
+            // No container yet: it is made with the first record.
+            StatusCode::NOT_FOUND => Ok(Page::default()),
+            status => Err(refused("list", status)),
+        }
+    }
+
+    async fn store_record(&self, key: &str, record: &Record) -> Result<(), KeyringError> {
+        let document = Document {
+            version: 1,
+            dek: record.dek.to_string(),
+            envelope: BASE64_STANDARD.encode(record.envelope.to_bytes()),
+        };
+        let document = serde_json::to_vec(&document).map_err(|_| KeyringError)?;
+        let mut status = self.write(key, &document).await?;
+        if status == StatusCode::NOT_FOUND {
+            self.call(Method::PUT, "", "", StoreBody::empty()).await?;
+            status = self.write(key, &document).await?;
+        }
+        if status.is_success() {
+            Ok(())
+        } else {
+            Err(refused("put", status))
+        }
+    }
+
     async fn write(&self, key: &str, document: &[u8]) -> Result<StatusCode, KeyringError> {
         let (status, _) = self
             .call(Method::PUT, key, "", StoreBody::document(document.to_vec()))
@@ -88,45 +148,58 @@ impl StoreKeyring {
 #[async_trait]
 impl Keyring for StoreKeyring {
     async fn list(&self, tenant: &str, epoch: Epoch) -> Result<Vec<Record>, KeyringError> {
-        let query = format!("list-type=2&max-keys={MOST_RECORDS}&prefix={}", folder(tenant, epoch));
-        let (status, body) = self.call(Method::GET, "", &query, StoreBody::empty()).await?;
-        let keys = match status {
-            StatusCode::OK => keys(&body).ok_or(KeyringError)?,
-            // No container yet: it is made with the first record.
-            StatusCode::NOT_FOUND => return Ok(Vec::new()),
-            status => return Err(refused("list", status)),
-        };
-        let mut records = Vec::with_capacity(keys.len());
-        for key in keys {
-            records.extend(self.read(&key).await?);
-        }
-        Ok(records)
+        let page = self.page(&folder(tenant, epoch), None).await?;
+        self.read_all(page.keys).await
     }
 
     async fn put(&self, tenant: &str, epoch: Epoch, record: &Record) -> Result<(), KeyringError> {
         let key = format!("{}{}", folder(tenant, epoch), record.dek);
-        let document = Document {
-            version: 1,
-            dek: record.dek.to_string(),
-            envelope: BASE64_STANDARD.encode(record.envelope.to_bytes()),
-        };
-        let document = serde_json::to_vec(&document).map_err(|_| KeyringError)?;
-        let mut status = self.write(&key, &document).await?;
-        if status == StatusCode::NOT_FOUND {
-            self.call(Method::PUT, "", "", StoreBody::empty()).await?;
-            status = self.write(&key, &document).await?;
+        self.store_record(&key, record).await
+    }
+
+    async fn rewrapped(&self, tenant: &str, dek: DekId, version: KeyVersion) -> Result<Option<Record>, KeyringError> {
+        self.read(&format!("{}{version}", folder_of(tenant, dek))).await
+    }
+
+    async fn rewrapped_under(&self, tenant: &str, dek: DekId) -> Result<Vec<KeyVersion>, KeyringError> {
+        let page = self.page(&folder_of(tenant, dek), None).await?;
+        let version = |key: &String| key.rsplit_once('/')?.1.parse().ok();
+        Ok(page.keys.iter().filter_map(version).collect())
+    }
+
+    async fn put_rewrapped(&self, tenant: &str, record: &Record) -> Result<(), KeyringError> {
+        let key = format!("{}{}", folder_of(tenant, record.dek), record.envelope.version());
+        self.store_record(&key, record).await
+    }
+
+    async fn all(&self, tenant: &str) -> Result<Vec<Record>, KeyringError> {
+        let mut records = Vec::new();
+        for folder in [format!("keyring/{tenant}/"), format!("keyring-by-dek/{tenant}/")] {
+            let mut after: Option<String> = None;
+            for number in 1.. {
+                let page = self.page(&folder, after.as_deref()).await?;
+                after = page.keys.last().cloned();
+                records.extend(self.read_all(page.keys).await?);
+                match (page.truncated, &after) {
+                    (false, _) => break,
+                    (true, Some(_)) if number < MOST_PAGES => {}
+                    // A part is not all of them, and whoever asked takes it for that.
+                    (true, _) => return Err(KeyringError),
+                }
+            }
         }
-        if status.is_success() {
-            Ok(())
-        } else {
-            Err(refused("put", status))
-        }
+        Ok(records)
     }
 }
 
 /// Tenants' names are letters, digits, `-` and `_` (the configuration sees to it), so they need no encoding.
 fn folder(tenant: &str, epoch: Epoch) -> String {
     format!("keyring/{tenant}/{epoch}/")
+}
+
+/// What rewraps left of one DEK.
+fn folder_of(tenant: &str, dek: DekId) -> String {
+    format!("keyring-by-dek/{tenant}/{dek}/")
 }
 
 fn parse(body: &[u8]) -> Option<Record> {
@@ -140,20 +213,29 @@ fn parse(body: &[u8]) -> Option<Record> {
     })
 }
 
-/// The text of every `Key` element.
-fn keys(body: &[u8]) -> Option<Vec<String>> {
+/// A page of a listing: the text of every `Key` element, and whether more come after them.
+fn page(body: &[u8]) -> Option<Page> {
     let mut reader = Reader::from_reader(body);
-    let mut keys = Vec::new();
-    let mut within = false;
+    let mut page = Page::default();
+    let mut within = Vec::new();
     loop {
         match reader.read_event().ok()? {
-            Event::Start(tag) => within = tag.local_name().as_ref() == b"Key",
-            Event::Text(text) if within => keys.push(text.decode().ok()?.into_owned()),
-            Event::End(_) => within = false,
-            Event::Eof => return Some(keys),
+            Event::Start(tag) => within = tag.local_name().as_ref().to_vec(),
+            Event::Text(text) => match within.as_slice() {
+                b"Key" => page.keys.push(text.decode().ok()?.into_owned()),
+                b"IsTruncated" => page.truncated = text.decode().ok()?.trim() == "true",
+                _ => {}
+            },
+            Event::End(_) => within.clear(),
+            Event::Eof => return Some(page),
             _ => {}
         }
     }
+}
+
+/// What names of records are made of.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/')
 }
 
 fn refused(what: &'static str, status: StatusCode) -> KeyringError {
@@ -168,8 +250,11 @@ mod tests {
     #[test]
     fn names_are_read_from_a_listing() {
         let body = br#"<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Prefix>keyring/a/</Prefix><Contents><Key>keyring/a/000688/x</Key><Size>3</Size></Contents><Contents><Key>keyring/a/000688/y</Key></Contents></ListBucketResult>"#;
-        assert_eq!(keys(body).unwrap(), ["keyring/a/000688/x", "keyring/a/000688/y"]);
-        assert_eq!(keys(b"<a><Key>x</a>"), None, "malformed");
+        let read = page(body).unwrap();
+        assert_eq!(read.keys, ["keyring/a/000688/x", "keyring/a/000688/y"]);
+        assert!(!read.truncated);
+        assert!(page(b"<a><IsTruncated>true</IsTruncated></a>").unwrap().truncated);
+        assert!(page(b"<a><Key>x</a>").is_none(), "malformed");
     }
 
     #[test]

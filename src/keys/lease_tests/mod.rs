@@ -4,6 +4,7 @@ mod budget;
 mod cold;
 mod identity;
 mod refusals;
+mod rewrap;
 mod rotation;
 mod warm;
 mod world;

@@ -157,6 +157,8 @@ pub struct Answers {
     pub entra: Option<Refusal>,
     pub entra_takes: Duration,
     pub unwraps: usize,
+    /// Of which versions, in order.
+    pub asked_of: Vec<KeyVersion>,
     pub wraps: usize,
     pub looks: usize,
     pub exchanges: usize,
@@ -284,6 +286,7 @@ impl VaultSession for Visit {
         let (takes, answer) = {
             let mut answers = self.desk.set();
             answers.unwraps += 1;
+            answers.asked_of.push(version);
             let truth = match answers.versions.iter().find(|key| key.version == version) {
                 None => Err(Revoked::KeyNotFound.into()),
                 Some(key) if !key.enabled => Err(Revoked::KeyDisabled.into()),
@@ -310,6 +313,10 @@ pub struct Ring(pub Mutex<Shelf>);
 #[derive(Default)]
 pub struct Shelf {
     pub records: Vec<(String, Epoch, Record)>,
+    /// What rewraps left.
+    pub rewrapped: Vec<(String, Record)>,
+    /// How often somebody looked for what rewraps left.
+    pub searches: usize,
     pub down: bool,
     pub takes: Duration,
 }
@@ -337,5 +344,50 @@ impl Keyring for Ring {
         }
         shelf.records.push((tenant.to_owned(), epoch, record.clone()));
         Ok(())
+    }
+
+    async fn rewrapped(&self, tenant: &str, dek: DekId, version: KeyVersion) -> Result<Option<Record>, KeyringError> {
+        let found = self.0.lock().unwrap().of(tenant, dek)?;
+        Ok(found.into_iter().find(|record| record.envelope.version() == version))
+    }
+
+    async fn rewrapped_under(&self, tenant: &str, dek: DekId) -> Result<Vec<KeyVersion>, KeyringError> {
+        let mut shelf = self.0.lock().unwrap();
+        shelf.searches += 1;
+        let found = shelf.of(tenant, dek)?;
+        Ok(found.iter().map(|record| record.envelope.version()).collect())
+    }
+
+    async fn put_rewrapped(&self, tenant: &str, record: &Record) -> Result<(), KeyringError> {
+        let mut shelf = self.0.lock().unwrap();
+        if shelf.down {
+            return Err(KeyringError);
+        }
+        shelf.rewrapped.push((tenant.to_owned(), record.clone()));
+        Ok(())
+    }
+
+    async fn all(&self, tenant: &str) -> Result<Vec<Record>, KeyringError> {
+        let shelf = self.0.lock().unwrap();
+        if shelf.down {
+            return Err(KeyringError);
+        }
+        let made = shelf.records.iter().map(|(of, _, record)| (of, record));
+        let again = shelf.rewrapped.iter().map(|(of, record)| (of, record));
+        let ours = made.chain(again).filter(|(of, _)| *of == tenant);
+        Ok(ours.map(|(_, record)| record.clone()).collect())
+    }
+}
+
+impl Shelf {
+    fn of(&self, tenant: &str, dek: DekId) -> Result<Vec<Record>, KeyringError> {
+        if self.down {
+            return Err(KeyringError);
+        }
+        let ours = self
+            .rewrapped
+            .iter()
+            .filter(|(of, record)| of == tenant && record.dek == dek);
+        Ok(ours.map(|(_, record)| record.clone()).collect())
     }
 }

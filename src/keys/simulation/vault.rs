@@ -10,7 +10,7 @@ use crate::keys::refusal::{Refusal, Revoked, Service, Unavailable};
 use crate::keys::service::{Epoch, KeyState, KeyVault, Keyring, KeyringError, Record, VaultSession, Wrapped};
 use crate::keys::simulation::judge::{Judge, Said};
 use crate::keys::simulation::{Dice, Life};
-use crate::seal::{Dek, KeyVersion, WrapAlgorithm};
+use crate::seal::{Dek, DekId, KeyVersion, WrapAlgorithm};
 use crate::telemetry::clock::{Clock, Moment};
 
 /// A network that is well takes no longer than this each way.
@@ -331,11 +331,30 @@ impl Keyring for Ring {
         // The answer may be lost although the record is stored.
         self.way().await
     }
+
+    /// Nobody rewraps in the simulation.
+    async fn rewrapped(&self, _: &str, _: DekId, _: KeyVersion) -> Result<Option<Record>, KeyringError> {
+        self.way().await?;
+        Ok(None)
+    }
+
+    async fn rewrapped_under(&self, _: &str, _: DekId) -> Result<Vec<KeyVersion>, KeyringError> {
+        self.way().await?;
+        Ok(Vec::new())
+    }
+
+    async fn put_rewrapped(&self, _: &str, _: &Record) -> Result<(), KeyringError> {
+        Err(KeyringError)
+    }
+
+    async fn all(&self, _: &str) -> Result<Vec<Record>, KeyringError> {
+        Err(KeyringError)
+    }
 }
 
 impl Shelf {
     /// Whether a DEK was recorded: none may be used before.
-    pub fn holds(&self, dek: crate::seal::DekId) -> bool {
+    pub fn holds(&self, dek: DekId) -> bool {
         self.records.iter().any(|(_, _, record)| record.dek == dek)
     }
 }
