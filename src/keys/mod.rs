@@ -18,6 +18,7 @@ mod rewrapped;
 mod segments;
 pub mod service;
 mod session;
+pub mod survey;
 #[cfg(test)]
 mod simulation;
 mod tenant;

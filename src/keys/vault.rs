@@ -32,13 +32,13 @@ const RSA_OAEP_256: &str = "RSA-OAEP-256";
 pub struct Vault {
     key: KeyUrl,
     identity: Identity,
-    transport: Transport,
+    pub(super) transport: Transport,
 }
 
 /// A client of the vault with the one token that was exchanged when the session began, and no other. It is used until the
 /// identity's clock asks for a new one.
 pub struct Session {
-    client: KeyClient,
+    pub(super) client: KeyClient,
     expires: SystemTime,
 }
 
@@ -56,6 +56,8 @@ pub struct KeyState {
     pub may_wrap: bool,
     /// Whether the key's permitted operations include unwrapKey.
     pub may_unwrap: bool,
+    /// What becomes of the key when it is deleted, in Key Vault's words (`recoveryLevel`).
+    pub recovery: Option<String>,
 }
 
 /// The type of a key.
@@ -219,11 +221,12 @@ impl Vault {
             kind: KeyKind::of(&jwk),
             may_wrap: may("wrapKey"),
             may_unwrap: may("unwrapKey"),
+            recovery: attributes.recovery_level.map(|level| level.to_string()),
         })
     }
 
     /// Asks the vault, and reads a failure off the wire.
-    async fn ask<T>(&self, op: VaultOp, call: impl Future<Output = azure_core::Result<T>>) -> Result<T, Refusal> {
+    pub(super) async fn ask<T>(&self, op: VaultOp, call: impl Future<Output = azure_core::Result<T>>) -> Result<T, Refusal> {
         self.transport.observe(call).await.map_err(|seen| match seen {
             Seen::Answer(_, raw) => {
                 let refusal = classify_vault(op, &raw);
@@ -285,7 +288,7 @@ impl fmt::Debug for SessionToken {
 
 /// The tenant of `Bearer authorization="https://login.microsoftonline.com/{tenant}", …`. Older vaults name other hosts, so
 /// only the path counts.
-fn challenged_tenant(challenge: &str) -> Option<String> {
+pub(super) fn challenged_tenant(challenge: &str) -> Option<String> {
     let (_, rest) = challenge.split_once("authorization=\"")?;
     let (url, _) = rest.split_once('"')?;
     let url = Url::parse(url).ok()?;

@@ -65,7 +65,11 @@ impl Store {
         }
     }
 
-    async fn probe(&self) -> Result<Heeded, StoreError> {
+    /// Finds out which conditions on writes this store heeds, whatever is configured.
+    ///
+    /// # Errors
+    /// The store did not answer, or not as a store does.
+    pub async fn probe(&self) -> Result<Heeded, StoreError> {
         let key = format!("probe/{:016x}", RandomState::new().hash_one(0_u8));
         let fresh = (IF_NONE_MATCH, "*");
         let mut first = self.try_out(Method::PUT, &key, None).await?;
