@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use portcullis::Allocator;
-use portcullis::commands::{self, AzureSide, DevOptions};
+use portcullis::commands::{self, AzureSide, CheckOptions, DevOptions};
 
 #[global_allocator]
 static ALLOCATOR: Allocator = portcullis::ALLOCATOR;
@@ -25,6 +25,18 @@ enum Command {
         /// The configuration file (see config/example.toml).
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+    },
+    /// Prove each tenant's set-up, from the gate's identity to a sealed object there and back, and say what to do where it fails.
+    Check {
+        /// The configuration file, as for `serve`.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Only this tenant.
+        #[arg(long, value_name = "NAME")]
+        tenant: Option<String>,
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
     },
     /// Run everything on loopback: a directory store, a stand-in for Entra and Key Vault, and the gate with two tenants.
     Dev {
@@ -108,6 +120,11 @@ enum Audit {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Serve { config } => commands::serve(&config),
+        Command::Check { config, tenant, json } => commands::check(&CheckOptions {
+            config: &config,
+            tenant: tenant.as_deref(),
+            json,
+        }),
         Command::Dev {
             data,
             s3_port,

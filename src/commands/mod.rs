@@ -2,6 +2,7 @@
 //! output, what went wrong to standard error.
 
 mod audit;
+mod check;
 mod customer;
 mod dev;
 mod dev_azure;
@@ -13,6 +14,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 pub use audit::{export_audit, verify_audit};
+pub use check::{CheckOptions, check};
 pub use customer::customer;
 pub use dev::{DevOptions, dev};
 pub use dev_azure::AzureSide;

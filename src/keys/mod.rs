@@ -18,9 +18,9 @@ mod rewrapped;
 mod segments;
 pub mod service;
 mod session;
-pub mod survey;
 #[cfg(test)]
 mod simulation;
+pub mod survey;
 mod tenant;
 pub mod transport;
 pub mod vault;

@@ -226,7 +226,11 @@ impl Vault {
     }
 
     /// Asks the vault, and reads a failure off the wire.
-    pub(super) async fn ask<T>(&self, op: VaultOp, call: impl Future<Output = azure_core::Result<T>>) -> Result<T, Refusal> {
+    pub(super) async fn ask<T>(
+        &self,
+        op: VaultOp,
+        call: impl Future<Output = azure_core::Result<T>>,
+    ) -> Result<T, Refusal> {
         self.transport.observe(call).await.map_err(|seen| match seen {
             Seen::Answer(_, raw) => {
                 let refusal = classify_vault(op, &raw);

@@ -9,6 +9,7 @@
 )]
 
 mod azure;
+mod check;
 mod copy;
 mod deploy;
 mod dev;

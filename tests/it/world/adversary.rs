@@ -125,7 +125,7 @@ impl Adversary {
         self.address
     }
 
-    /// From now on lies so about this key, and no longer as before.
+    /// From now on lies so about this key (`*`: about every other of the bucket), and no longer as before.
     pub fn lie(&self, bucket: &str, key: &str, lie: Lie) {
         let name = (bucket.to_owned(), key.to_owned());
         locked(&self.shared.lies).insert(name, Arc::new(lie));
@@ -241,7 +241,11 @@ impl Shared {
             }
             return Reply::new(StatusCode::SERVICE_UNAVAILABLE, "").into_response(&asked);
         }
-        let lie = locked(&self.lies).get(&name).map(Arc::clone);
+        let lie = {
+            let lies = locked(&self.lies);
+            let other = || lies.get(&(name.0.clone(), "*".to_owned()));
+            lies.get(&name).or_else(other).map(Arc::clone)
+        };
         match lie.as_deref() {
             None => self.ask(request).await,
             Some(Lie(Kind::Deaf(header))) => {

@@ -1,0 +1,222 @@
+//! `portcullis check`: proves a tenant's set-up end to end, step by step, and says what to do about each step that does not hold.
+//!
+//! It uses the gate's own parts and the gate's own identity, so that what holds here holds for `serve`. It changes nothing of a
+//! customer's: it reads the key's properties, wraps and unwraps a random DEK, looks into the tenant's buckets, and writes only
+//! into the system container. Read on in [`azure`] for the key, [`store`] for the stores, [`round_trip`] for both together.
+#![allow(clippy::print_stderr)] // a command's complaint
+
+mod advice;
+mod azure;
+mod clock;
+mod report;
+mod round_trip;
+mod store;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::commands::check::azure::{Azure, KeyFindings};
+use crate::commands::check::report::{Finding, Report, Step, Verdict};
+use crate::commands::hardening::harden;
+use crate::commands::serve::runtime;
+use crate::commands::{Outcome, say};
+use crate::config::{Bucket, Config, Keys as KeyOptions, Mistakes, Tenant};
+use crate::keys::service::Keyring;
+use crate::keys::transport::Transport;
+use crate::keys::vault::Vault;
+use crate::keys::{Keys, TenantKey};
+use crate::telemetry::clock::Clock;
+use crate::telemetry::logs::{self, Format};
+use crate::upstream::{Store, StoreKeyring};
+
+/// What is to be checked.
+pub struct CheckOptions<'a> {
+    /// The configuration file.
+    pub config: &'a Path,
+    /// One tenant, or all.
+    pub tenant: Option<&'a str>,
+    /// As JSON instead of a table.
+    pub json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Answer {
+    /// The worst of all tenants.
+    verdict: Verdict,
+    tenants: Vec<Report>,
+}
+
+/// Checks, and prints what was found. The status is 1 as soon as one step failed; warnings leave it at 0.
+pub fn check(options: &CheckOptions<'_>) -> Outcome {
+    // What the system refused is logged by whoever serves; here it would only disturb the table.
+    let _ = harden();
+    let reports = match Config::load(options.config) {
+        Ok(config) => {
+            if let Some(tenant) = options.tenant.filter(|name| !config.tenants.contains_key(*name)) {
+                eprintln!(
+                    "portcullis check: there is no tenant {tenant} in {}",
+                    options.config.display()
+                );
+                return Outcome::CannotRun;
+            }
+            // What a store or the SDK says of a failure stands in the log, beside the table.
+            logs::start(Format::Text, "portcullis=error", None);
+            match runtime().and_then(|runtime| runtime.block_on(examine(config, options.tenant))) {
+                Ok(reports) => reports,
+                Err(error) => {
+                    eprintln!("portcullis check: {error}");
+                    return Outcome::CannotRun;
+                }
+            }
+        }
+        Err(_) if !options.config.is_file() => {
+            eprintln!("portcullis check: {} can't be read", options.config.display());
+            return Outcome::CannotRun;
+        }
+        Err(mistakes) => vec![Report::new(options.tenant.unwrap_or("-"), misconfigured(&mistakes))],
+    };
+    let verdict = reports.iter().map(|report| report.verdict).max().unwrap_or(Verdict::Ok);
+    match options.json {
+        true => match serde_json::to_string_pretty(&Answer {
+            verdict,
+            tenants: reports,
+        }) {
+            Ok(text) => say(&text),
+            Err(error) => {
+                eprintln!("portcullis check: {error}");
+                return Outcome::CannotRun;
+            }
+        },
+        false => reports.iter().for_each(|report| say(&report.table())),
+    }
+    match verdict {
+        Verdict::Failed => Outcome::Found,
+        Verdict::Ok | Verdict::Skipped | Verdict::Warning => Outcome::Done,
+    }
+}
+
+fn misconfigured(mistakes: &Mistakes) -> Vec<Finding> {
+    let advice = "config/example.toml explains every setting".to_owned();
+    let found = |mistake| Finding::failed(Step::Configuration, format!("{mistake}"));
+    mistakes
+        .iter()
+        .map(found)
+        .map(|finding| finding.fix([advice.clone()]))
+        .collect()
+}
+
+/// The tenants one after the other; each store once, however many of them use it.
+async fn examine(config: Config, tenant: Option<&str>) -> Result<Vec<Report>, String> {
+    let clock = Clock::system();
+    let transport = Transport::new(config.keys.transport.clone()).map_err(|error| error.to_string())?;
+    let mut stores = BTreeMap::new();
+    for (name, options) in config.stores {
+        let store = Store::new(options, clock.clone()).map_err(|error| format!("store {name}: {error}"))?;
+        stores.insert(name, Arc::new(store));
+    }
+    let mut fleet = Fleet {
+        stores,
+        keys: config.keys,
+        transport,
+        clock,
+        examined: BTreeMap::new(),
+    };
+    let mut reports = Vec::new();
+    for (name, settings) in &config.tenants {
+        if tenant.is_none_or(|tenant| tenant == &**name) {
+            let buckets: Vec<_> = config.buckets.iter().filter(|bucket| is_of(bucket, name)).collect();
+            reports.push(fleet.report(name, settings, &buckets).await);
+        }
+    }
+    Ok(reports)
+}
+
+/// A bucket whose tenant its name or its prefix captures may be any tenant's.
+fn is_of(bucket: &Bucket, tenant: &str) -> bool {
+    bucket.tenant.as_deref().is_none_or(|of| of == tenant)
+}
+
+/// What the tenants share.
+struct Fleet {
+    stores: BTreeMap<String, Arc<Store>>,
+    keys: KeyOptions,
+    transport: Transport,
+    clock: Clock,
+    /// What was found of stores so far, and whether they can be written to.
+    examined: BTreeMap<String, (Vec<Finding>, bool)>,
+}
+
+impl Fleet {
+    async fn report(&mut self, name: &Arc<str>, tenant: &Tenant, buckets: &[&Bucket]) -> Report {
+        let vault = Vault::new(tenant.key.clone(), tenant.identity.clone(), self.transport.clone());
+        let mut findings = vec![Finding::ok(Step::Configuration, format!("key {}", tenant.key))];
+        let azure = Azure { tenant, vault: &vault };
+        let KeyFindings {
+            findings: about_key,
+            unwraps,
+            ..
+        } = azure.examine().await;
+        findings.extend(about_key);
+
+        let mut used: BTreeSet<&str> = buckets.iter().map(|bucket| bucket.store.as_str()).collect();
+        used.insert(&self.keys.keyring);
+        for store_name in used {
+            let Some(store) = self.stores.get(store_name) else {
+                continue;
+            };
+            if !self.examined.contains_key(store_name) {
+                self.examined.insert(store_name.to_owned(), store::examine(store).await);
+            }
+            let (about_store, reached) = self.examined.get(store_name).cloned().unwrap_or_default();
+            findings.extend(about_store);
+            // Patterns name no bucket that could be looked for.
+            let here: Vec<_> = buckets
+                .iter()
+                .copied()
+                .filter(|bucket| bucket.store == store_name && bucket.name.is_literal())
+                .collect();
+            match reached {
+                true => findings.extend(store::buckets(store, &here).await),
+                false => findings.extend(here.iter().flat_map(|bucket| {
+                    let skipped = |step| Finding::skipped(step, Step::Store).of(bucket.name.as_str());
+                    [Step::Buckets, Step::DirectAccess].map(skipped)
+                })),
+            }
+        }
+        findings.extend(self.sealed(name, tenant, vault, unwraps).await);
+        Report::new(name, findings)
+    }
+
+    /// The keyring and a sealed round trip through its store.
+    async fn sealed(&self, name: &Arc<str>, tenant: &Tenant, vault: Vault, unwraps: bool) -> [Finding; 2] {
+        let skipped = |step, because| Finding::skipped(step, because);
+        let reached = self
+            .examined
+            .get(&self.keys.keyring)
+            .is_some_and(|(_, reached)| *reached);
+        let (Some(store), true) = (self.stores.get(&self.keys.keyring), reached) else {
+            return [Step::Keyring, Step::RoundTrip].map(|step| skipped(step, Step::Store));
+        };
+        let keyring: Arc<dyn Keyring> = Arc::new(StoreKeyring::new(Arc::clone(store)));
+        let records = round_trip::keyring(&keyring, name, &self.clock).await;
+        if !unwraps {
+            return [records, skipped(Step::RoundTrip, Step::Unwrap)];
+        }
+        if records.verdict == Verdict::Failed {
+            return [records, skipped(Step::RoundTrip, Step::Keyring)];
+        }
+        let key = TenantKey {
+            tenant: Arc::clone(name),
+            cmk: tenant.key.cmk(),
+            terms: tenant.terms,
+            vault: Box::new(vault),
+        };
+        let (bounds, budgets) = (self.keys.bounds, self.keys.budgets);
+        let keys = Keys::new(vec![key], &self.keys.origin, &keyring, &self.clock, bounds, budgets);
+        [records, round_trip::round_trip(&keys, name, store).await]
+    }
+}
