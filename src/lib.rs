@@ -16,6 +16,7 @@ pub mod body;
 pub mod tenant;
 pub mod upstream;
 
+pub mod cckm;
 pub mod keys;
 pub mod seal;
 pub mod telemetry;

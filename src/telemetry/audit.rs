@@ -61,6 +61,13 @@ pub enum Event<'a> {
         operation: &'static str,
         reason: &'static str,
     },
+    /// CCKM said something of the tenant's key that is worth knowing. It decides nothing.
+    CckmNotice {
+        tenant: &'a str,
+        manager: &'a str,
+        notice: &'static str,
+        key: &'a str,
+    },
     /// An object is not what was sealed.
     Tampered {
         tenant: &'a str,
@@ -135,6 +142,14 @@ pub fn record(event: &Event<'_>) {
             reason,
         } => {
             audit!("stream_cut", tenant, operation = operation, reason = reason);
+        }
+        Event::CckmNotice {
+            tenant,
+            manager,
+            notice,
+            key,
+        } => {
+            audit!("cckm_notice", tenant, manager = manager, notice = notice, key = key);
         }
         Event::Tampered {
             tenant,

@@ -27,6 +27,11 @@ struct HeldBack {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Told {
+    notice: &'static str,
+}
+
 struct Metrics {
     registry: Registry,
     requests: Family<Request, Counter>,
@@ -34,6 +39,8 @@ struct Metrics {
     proofs: Family<Answer, Counter>,
     exchanges: Family<Answer, Counter>,
     held_back: Family<HeldBack, Counter>,
+    cckm_polls: Family<Answer, Counter>,
+    cckm_notices: Family<Told, Counter>,
     cuts: Counter,
     tampered: Counter,
 }
@@ -48,6 +55,8 @@ fn metrics() -> &'static Metrics {
             proofs: Family::default(),
             exchanges: Family::default(),
             held_back: Family::default(),
+            cckm_polls: Family::default(),
+            cckm_notices: Family::default(),
             cuts: Counter::default(),
             tampered: Counter::default(),
         };
@@ -72,6 +81,16 @@ fn metrics() -> &'static Metrics {
             "calls_held_back",
             "Calls that waited for the budget, and those of them it had no room for",
             metrics.held_back.clone(),
+        );
+        registry.register(
+            "cckm_polls",
+            "Questions to CipherTrust Managers, by answer",
+            metrics.cckm_polls.clone(),
+        );
+        registry.register(
+            "cckm_notices",
+            "What CCKM said of keys that is worth knowing",
+            metrics.cckm_notices.clone(),
         );
         registry.register(
             "streams_cut",
@@ -123,6 +142,16 @@ pub fn token_exchange(answer: &'static str) {
 /// A call to a service had to wait for the budget (`waited`), or had waited in vain (`exhausted`).
 pub fn held_back(to: &'static str, outcome: &'static str) {
     metrics().held_back.get_or_create(&HeldBack { to, outcome }).inc();
+}
+
+/// A CipherTrust Manager was asked; `answer` is `ok` or why it told nothing.
+pub fn cckm_poll(answer: &'static str) {
+    metrics().cckm_polls.get_or_create(&Answer { answer }).inc();
+}
+
+/// CCKM said something noteworthy of a key.
+pub fn cckm_notice(notice: &'static str) {
+    metrics().cckm_notices.get_or_create(&Told { notice }).inc();
 }
 
 /// A running transfer was cut.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["seal"],
     &["telemetry"],
-    &["keys"],
+    &["keys", "cckm"],
     &["body"],
     &["upstream"],
     &["tenant"],
