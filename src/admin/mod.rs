@@ -1,6 +1,7 @@
 //! What the people who run the gate ask it: alive, ready, metrics. On its own listener, in plain HTTP, for addresses that
 //! clients can't reach; it tells no secret and changes nothing.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -29,6 +30,7 @@ const HEAD: Duration = Duration::from_secs(60);
 const AFTER_FAILURE: Duration = Duration::from_millis(50);
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// OpenMetrics 1.0.0, section "Overall Structure": without it Prometheus reads the older text format.
 const OPENMETRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
@@ -43,9 +45,13 @@ pub enum Readiness {
     Draining,
 }
 
+/// What else can be asked, by path: each makes its JSON anew.
+type Pages = BTreeMap<&'static str, Box<dyn Fn() -> String + Send + Sync>>;
+
 /// A bound socket that does not accept yet.
 pub struct Admin {
     socket: TcpListener,
+    pages: Pages,
 }
 
 impl Admin {
@@ -55,7 +61,15 @@ impl Admin {
     /// The address is taken, not this machine's, or not allowed.
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
-        Ok(Self { socket })
+        let pages = Pages::new();
+        Ok(Self { socket, pages })
+    }
+
+    /// Also answers GET of `path` with the JSON that `page` makes.
+    #[must_use]
+    pub fn with_page(mut self, path: &'static str, page: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        self.pages.insert(path, Box::new(page));
+        self
     }
 
     /// Where it listens: the port that was chosen if 0 was asked for.
@@ -69,6 +83,7 @@ impl Admin {
     /// Answers until `stop`, which should come after the drain: probes are still answered meanwhile.
     pub async fn run(self, readiness: watch::Receiver<Readiness>, stop: CancellationToken) {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let pages = Arc::new(self.pages);
         let mut connections = JoinSet::new();
         loop {
             let accept = async {
@@ -84,9 +99,9 @@ impl Admin {
             };
             match accepted {
                 Ok((stream, place)) => {
-                    let readiness = readiness.clone();
+                    let (readiness, pages) = (readiness.clone(), Arc::clone(&pages));
                     connections.spawn(async move {
-                        serve(stream, readiness).await;
+                        serve(stream, readiness, &pages).await;
                         drop(place);
                     });
                 }
@@ -99,9 +114,9 @@ impl Admin {
     }
 }
 
-async fn serve(stream: TcpStream, readiness: watch::Receiver<Readiness>) {
+async fn serve(stream: TcpStream, readiness: watch::Receiver<Readiness>, pages: &Pages) {
     let service = service_fn(move |request: Request<_>| {
-        let answer = answer(&request, *readiness.borrow());
+        let answer = answer(&request, *readiness.borrow(), pages);
         async move { Ok::<_, Infallible>(answer) }
     });
     let served = http1::Builder::new()
@@ -114,7 +129,10 @@ async fn serve(stream: TcpStream, readiness: watch::Receiver<Readiness>) {
     }
 }
 
-fn answer<B>(request: &Request<B>, readiness: Readiness) -> Response<Full<Bytes>> {
+fn answer<B>(request: &Request<B>, readiness: Readiness, pages: &Pages) -> Response<Full<Bytes>> {
+    let page = pages
+        .get(request.uri().path())
+        .filter(|_| request.method() == Method::GET);
     let (status, content_type, body) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/healthz") => (StatusCode::OK, TEXT, Bytes::from_static(b"alive\n")),
         (&Method::GET, "/readyz") => {
@@ -122,7 +140,10 @@ fn answer<B>(request: &Request<B>, readiness: Readiness) -> Response<Full<Bytes>
             (status, TEXT, Bytes::from_static(word))
         }
         (&Method::GET, "/metrics") => (StatusCode::OK, OPENMETRICS, Bytes::from(metrics::render())),
-        _ => (StatusCode::NOT_FOUND, TEXT, Bytes::from_static(b"not found\n")),
+        _ => match page {
+            Some(page) => (StatusCode::OK, JSON, Bytes::from(page())),
+            None => (StatusCode::NOT_FOUND, TEXT, Bytes::from_static(b"not found\n")),
+        },
     };
     let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
@@ -180,9 +201,23 @@ mod tests {
     #[test]
     fn metrics_are_openmetrics() {
         let request = Request::get("/metrics").body(()).unwrap();
-        let answer = answer(&request, Readiness::Ready);
+        let answer = answer(&request, Readiness::Ready, &Pages::new());
         assert_eq!(answer.status(), StatusCode::OK);
         assert_eq!(answer.headers()[CONTENT_TYPE], OPENMETRICS);
+    }
+
+    #[test]
+    fn a_page_is_made_anew_for_each_get() {
+        let mut pages = Pages::new();
+        pages.insert("/cckm", Box::new(|| "{}".to_owned()));
+        let ask = |method| {
+            let request = Request::builder().method(method).uri("/cckm").body(()).unwrap();
+            answer(&request, Readiness::Ready, &pages).status()
+        };
+        assert_eq!(
+            (ask(Method::GET), ask(Method::POST)),
+            (StatusCode::OK, StatusCode::NOT_FOUND)
+        );
     }
 
     #[test]
@@ -194,7 +229,10 @@ mod tests {
             (Method::PUT, "/readyz"),
         ] {
             let request = Request::builder().method(method).uri(path).body(()).unwrap();
-            assert_eq!(answer(&request, Readiness::Ready).status(), StatusCode::NOT_FOUND);
+            assert_eq!(
+                answer(&request, Readiness::Ready, &Pages::new()).status(),
+                StatusCode::NOT_FOUND
+            );
         }
     }
 }

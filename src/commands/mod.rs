@@ -9,6 +9,7 @@ mod dev_azure;
 mod hardening;
 mod inspect;
 mod serve;
+mod watching;
 
 use std::io::Write;
 use std::process::ExitCode;

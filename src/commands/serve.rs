@@ -15,8 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Admin, Readiness};
 use crate::azure::account::{self as azure, Accounts};
+use crate::cckm::CckmError;
 use crate::commands::Outcome;
 use crate::commands::hardening::{Hardened, harden};
+use crate::commands::watching::{self, Watching};
 use crate::config::{AzureAccount, Config, Mistakes, Tenant};
 use crate::gateway::azure::AzureGateway;
 use crate::gateway::{Connection, Gateway};
@@ -40,6 +42,9 @@ pub enum ServeError {
     /// The vault client could not be made.
     #[error("the connection to the vaults: {0}")]
     Transport(#[from] TransportError),
+    /// The client of a CipherTrust Manager could not be made.
+    #[error("cckm: {0}")]
+    Cckm(#[from] CckmError),
     /// A socket, or the certificates of a store.
     #[error("{what}: {source}")]
     Io {
@@ -105,11 +110,12 @@ pub(super) struct Gate {
     listeners: JoinSet<()>,
     admin: JoinSet<()>,
     trail: Option<Trail>,
+    _watching: Watching,
 }
 
 impl Gate {
     /// Binds every socket, then answers. No call to a vault is made before the first request.
-    pub(super) async fn start(config: Config, clock: Clock) -> Result<Self, ServeError> {
+    pub(super) async fn start(mut config: Config, clock: Clock) -> Result<Self, ServeError> {
         let trail = config.trail.as_ref().map(|options| {
             trail::open(options).map_err(|source| ServeError::Io {
                 what: format!("audit {}", options.directory.display()),
@@ -123,6 +129,8 @@ impl Gate {
         let bound = Admin::bind(config.admin)
             .await
             .map_err(|source| cannot("admin", config.admin, source))?;
+        let (managers, mut watching) = (std::mem::take(&mut config.cckm), Watching::default());
+        let bound = bound.with_page(watching::PATH, watching.page());
         let mut admin = JoinSet::new();
         admin.spawn(bound.run(seen, admin_stop.clone()));
 
@@ -131,7 +139,9 @@ impl Gate {
             gateway,
             azure_listeners,
             azure,
-        } = assemble(config, clock)?;
+            keys,
+        } = assemble(config, clock.clone())?;
+        watching.start(managers, &keys, &clock)?;
         let (gateway, azure) = (Arc::new(gateway), Arc::new(azure));
         let (bound, azure_bound) = (bind(options)?, bind(azure_listeners)?);
         let mut listeners = JoinSet::new();
@@ -159,6 +169,7 @@ impl Gate {
             listeners,
             admin,
             trail,
+            _watching: watching,
         })
     }
 
@@ -197,6 +208,7 @@ struct Assembled {
     gateway: Gateway,
     azure_listeners: Vec<ListenerOptions>,
     azure: AzureGateway,
+    keys: Arc<Keys>,
 }
 
 /// The accounts that clients of Azure's dialect address.
@@ -314,6 +326,7 @@ fn assemble(config: Config, clock: Clock) -> Result<Assembled, ServeError> {
         listeners: config.listeners,
         azure_listeners: config.azure_listeners,
         azure: AzureGateway::new(accounts, Arc::clone(&keys), clock.clone()),
-        gateway: Gateway::new(Arc::new(tenants), keys, config.s3, clock),
+        gateway: Gateway::new(Arc::new(tenants), Arc::clone(&keys), config.s3, clock),
+        keys,
     })
 }

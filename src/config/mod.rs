@@ -4,6 +4,7 @@
 //! `config/example.toml` explains every setting.
 
 mod azure;
+mod cckm;
 mod keys;
 mod mistake;
 mod outside;
@@ -22,6 +23,7 @@ use std::time::Duration;
 pub use azure::{AzureAccount, AzureRule};
 pub use mistake::{Fault, Mistake, Mistakes};
 
+use crate::cckm::CckmOptions;
 use crate::config::outside::Outside;
 use crate::config::section::{Report, Section};
 use crate::gateway::S3Options;
@@ -71,6 +73,8 @@ pub struct Config {
     pub clients: Vec<Client>,
     /// What there is to ask for: one at least, in the order of their names; tenant and store exist.
     pub buckets: Vec<Bucket>,
+    /// The CipherTrust Managers that are asked about tenants' keys; there may be none.
+    pub cckm: Vec<CckmOptions>,
 }
 
 /// `[log]`.
@@ -198,6 +202,7 @@ fn read(mut root: Section<'_, '_>, outside: &Outside<'_>) -> Option<Config> {
         keys::suffice(&key_section, keys, &tenants);
     }
     drop(key_section);
+    let cckm = cckm::managers(root.maybe_named("cckm"), outside, dev, &tenants);
     let clients = serving::clients(root.several("credential"), outside, &tenants, &stores);
     let buckets = serving::buckets(root.named("bucket"), &tenants, &stores);
 
@@ -223,6 +228,7 @@ fn read(mut root: Section<'_, '_>, outside: &Outside<'_>) -> Option<Config> {
         tenants: tenants.collect::<Option<_>>()?,
         clients,
         buckets,
+        cckm,
     })
 }
 

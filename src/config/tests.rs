@@ -19,7 +19,14 @@ impl Files {
         let dir = std::env::temp_dir().join(format!("portcullis-config-{name}-{}", std::process::id()));
         fs::create_dir_all(dir.join("secrets")).unwrap();
         fs::create_dir_all(dir.join("tls")).unwrap();
-        for secret in ["store-main", "origin", "operations", "azure-identity-token", "audit"] {
+        for secret in [
+            "store-main",
+            "origin",
+            "operations",
+            "azure-identity-token",
+            "audit",
+            "cckm",
+        ] {
             fs::write(dir.join("secrets").join(secret), format!("{SECRET}\n")).unwrap();
         }
         fs::write(dir.join("secrets/short"), "hunter2-hunter2").unwrap();
@@ -386,4 +393,44 @@ fn a_file_that_is_not_there_is_a_mistake_too() {
         missing.to_string(),
         "/nonexistent/portcullis.toml can't be read: No such file or directory (os error 2)"
     );
+}
+
+#[test]
+fn a_ciphertrust_manager_is_named_with_its_tenants() {
+    let files = Files::new("cckm");
+    let config = files.parse(EXAMPLE).unwrap();
+    let manager = &config.cckm[0];
+    assert_eq!(
+        (manager.name.as_str(), manager.interval),
+        ("thales", Duration::from_secs(60))
+    );
+    let watched: Vec<_> = manager
+        .tenants
+        .iter()
+        .map(|watched| (&*watched.tenant, watched.key.as_str()))
+        .collect();
+    assert_eq!(watched, [("acme", "https://acme-kv.vault.azure.net/keys/cmk")]);
+    let all = files
+        .parse(&EXAMPLE.replace("\ntenants = [\"acme\"]\n\n# Who may", "\n# Who may"))
+        .unwrap();
+    assert_eq!(all.cckm[0].tenants.len(), 2);
+    let without = EXAMPLE.replace("[cckm.thales]", "[cckm.thales]\nverify = false");
+    assert!(files.mistakes(&without)[0].contains("cckm.thales.verify: is not known"));
+    for (was, wrong, place) in [
+        (
+            "https://ciphertrust.example.com",
+            "http://ciphertrust.example.com",
+            "cckm.thales.endpoint",
+        ),
+        ("{ file = \"secrets/cckm\" }", "\"hunter2\"", "cckm.thales.password"),
+        ("# interval = \"60s\"", "interval = \"1s\"", "cckm.thales.interval"),
+        (
+            "\ntenants = [\"acme\"]\n\n# Who may",
+            "\ntenants = [\"nobody\"]\n\n# Who may",
+            "cckm.thales.tenants[0]",
+        ),
+    ] {
+        let told = files.mistakes(&EXAMPLE.replace(was, wrong));
+        assert!(told.len() == 1 && told[0].contains(place), "{wrong}: {told:?}");
+    }
 }

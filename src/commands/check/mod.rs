@@ -7,6 +7,7 @@
 
 mod advice;
 mod azure;
+mod cckm;
 mod clock;
 mod report;
 mod round_trip;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::cckm::CckmOptions;
 use crate::commands::check::azure::{Azure, KeyFindings};
 use crate::commands::check::report::{Finding, Report, Step, Verdict};
 use crate::commands::hardening::harden;
@@ -121,6 +123,7 @@ async fn examine(config: Config, tenant: Option<&str>) -> Result<Vec<Report>, St
     let mut fleet = Fleet {
         stores,
         keys: config.keys,
+        cckm: config.cckm,
         transport,
         clock,
         examined: BTreeMap::new(),
@@ -144,6 +147,7 @@ fn is_of(bucket: &Bucket, tenant: &str) -> bool {
 struct Fleet {
     stores: BTreeMap<String, Arc<Store>>,
     keys: KeyOptions,
+    cckm: Vec<CckmOptions>,
     transport: Transport,
     clock: Clock,
     /// What was found of stores so far, and whether they can be written to.
@@ -158,9 +162,10 @@ impl Fleet {
         let KeyFindings {
             findings: about_key,
             unwraps,
-            ..
+            usable,
         } = azure.examine().await;
         findings.extend(about_key);
+        findings.extend(cckm::examine(&self.cckm, name, usable, &self.clock).await);
 
         let mut used: BTreeSet<&str> = buckets.iter().map(|bucket| bucket.store.as_str()).collect();
         used.insert(&self.keys.keyring);
