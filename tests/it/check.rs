@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::header::{AUTHORIZATION, DATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use portcullis::dev::cckm::Cckm;
 use portcullis::dev::standin::{ISV_TENANT, Network, Operation, Role, Standin, StandinOptions};
 use portcullis::dev::store;
 use serde_json::Value;
@@ -19,6 +20,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_portcullis");
 const SECRET: &str = "a-secret-of-the-store-0123456789";
 const ORIGIN: &str = "an-origin-secret-that-nobody-may-see-0123456789";
 const CLIENT: &str = "a-clients-own-secret-0123456789";
+const CCKM: &str = "a-password-of-ciphertrust";
 const SYSTEM: &str = "portcullis-system";
 
 #[tokio::test]
@@ -381,6 +383,99 @@ async fn what_it_cannot_run_on_and_what_is_wrong_have_their_own_statuses() {
     assert!(table.contains("  round trip") && table.contains("  ok "), "{table}");
 }
 
+#[tokio::test]
+async fn what_cckm_says_is_compared_with_the_vault() {
+    let site = Site::start().await;
+    let cckm = Cckm::start(&site.standin, "portcullis", CCKM).await.unwrap();
+    fs::write(site.data.join("cckm-secret"), CCKM).unwrap();
+    let with_cckm = |text: String| {
+        let (endpoint, ca) = (cckm.endpoint(), site.standin.ca_file().display().to_string());
+        format!(
+            "{text}[cckm.main]\nendpoint = \"{endpoint}\"\nusername = \"portcullis\"\n\
+             password = {{ file = \"cckm-secret\" }}\nca_file = \"{ca}\"\ntenants = [\"acme\"]\n"
+        )
+    };
+    let report = site.check_with("acme", with_cckm).await;
+    assert_eq!(
+        (report.status, report.verdict("cckm")),
+        (0, "warning"),
+        "{}",
+        report.text
+    );
+    assert!(
+        report.found("cckm").contains("does not know the key"),
+        "{}",
+        report.text
+    );
+    let key = cckm.manage(site.standin.customer("acme"), &site.standin.key_url("acme"));
+    let key = key.unwrap();
+    assert_eq!(site.check_with("acme", with_cckm).await.verdict("cckm"), "ok");
+    key.set_enabled(false).unwrap();
+    site.standin.customer("acme").enable_key().unwrap();
+    let report = site.check_with("acme", with_cckm).await;
+    assert_eq!(report.step("cckm")["reason"], "disagreement", "{}", report.text);
+    assert_eq!(report.status, 0, "CCKM is no authority");
+    cckm.fail(Some(StatusCode::SERVICE_UNAVAILABLE));
+    let report = site.check_with("acme", with_cckm).await;
+    assert_eq!(
+        (report.status, report.verdict("cckm")),
+        (0, "warning"),
+        "{}",
+        report.text
+    );
+    let globex = site.check_with("globex", with_cckm).await;
+    assert!(
+        globex.steps.iter().all(|step| step["step"] != "cckm"),
+        "not its manager"
+    );
+}
+
+#[tokio::test]
+async fn a_running_gate_shows_what_cckm_says_on_the_admin_listener() {
+    let site = Site::start().await;
+    let cckm = Cckm::start(&site.standin, "portcullis", CCKM).await.unwrap();
+    cckm.manage(site.standin.customer("acme"), &site.standin.key_url("acme"))
+        .unwrap();
+    fs::write(site.data.join("cckm-secret"), CCKM).unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let admin = free.local_addr().unwrap();
+    drop(free);
+    let file = site.write(|text| {
+        let (endpoint, ca) = (cckm.endpoint(), site.standin.ca_file().display().to_string());
+        format!(
+            "{text}[admin]\naddress = \"{admin}\"\n[cckm.main]\nendpoint = \"{endpoint}\"\nusername = \"portcullis\"\n\
+             password = {{ file = \"cckm-secret\" }}\nca_file = \"{ca}\"\n"
+        )
+    });
+    let mut gate = tokio::process::Command::new(BINARY)
+        .args(["serve", "--config"])
+        .arg(file)
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let began = std::time::Instant::now();
+    let board = loop {
+        let asked = reqwest::get(format!("http://{admin}/cckm")).await;
+        let text = match asked {
+            Ok(answer) => answer.text().await.unwrap(),
+            Err(_) => String::new(),
+        };
+        if text.contains("\"answer\":\"ok\"") {
+            break text;
+        }
+        assert!(began.elapsed().as_secs() < 20, "{text}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    gate.kill().await.unwrap();
+    assert!(!board.contains(CCKM), "{board}");
+    let board: Value = serde_json::from_str(&board).unwrap();
+    let tenants = board["managers"][0]["tenants"].as_array().unwrap();
+    let state = |name: &str| tenants.iter().find(|seen| seen["tenant"] == name).unwrap()["state"].clone();
+    assert_eq!(state("acme"), "enabled");
+    assert_eq!(state("globex"), Value::Null, "not under its management");
+}
+
 /// The stand-in, a store behind the adversary, and a configuration that names both.
 struct Site {
     standin: Standin,
@@ -530,7 +625,7 @@ tenants = ["acme", "globex"]
             String::from_utf8(done.stdout).unwrap(),
             String::from_utf8(done.stderr).unwrap(),
         );
-        for secret in [SECRET, ORIGIN, CLIENT, "eyJ"] {
+        for secret in [SECRET, ORIGIN, CLIENT, CCKM, "eyJ"] {
             assert!(
                 !text.contains(secret) && !beside.contains(secret),
                 "a secret is printed:\n{text}{beside}"

@@ -9,6 +9,7 @@
 )]
 
 mod azure;
+mod cckm;
 mod check;
 mod copy;
 mod deploy;

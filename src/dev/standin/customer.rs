@@ -33,8 +33,8 @@ pub enum Action {
 /// A customer of the running stand-in. Every action is in force when it returns, and says what changed.
 #[derive(Clone)]
 pub struct Customer {
-    cloud: Arc<Cloud>,
-    name: String,
+    pub(super) cloud: Arc<Cloud>,
+    pub(super) name: String,
 }
 
 /// Who may administer a customer's keys: a client secret credential for the token endpoint.

@@ -24,6 +24,7 @@ mod fault;
 mod identity;
 mod ids;
 mod keys;
+mod managed;
 mod query;
 mod reply;
 mod rsa;
@@ -49,6 +50,7 @@ pub use book::{Answer, Counters, Entry};
 pub use cast::{ACME_TENANT, APP_CLIENT, IDENTITY_CLIENT, ISV_TENANT};
 pub use customer::{Action, ActionError, Administrator, Customer};
 pub use fault::{Fault, Gate, Operation, Place};
+pub use managed::{Backup, KeyView, VersionView};
 pub use rsa::Bits;
 pub use world::{Network, Role};
 

@@ -257,6 +257,13 @@ impl World {
         Ok(id)
     }
 
+    /// Keeps a restored version's material under the id that it had.
+    pub fn keep_material_as(&mut self, id: &str, rsa: Arc<RsaKey>) -> Result<(), WorldError> {
+        rsa.save(&self.material_file(id))?;
+        self.material.insert(id.to_owned(), rsa);
+        Ok(())
+    }
+
     /// Destroys the material of purged versions.
     pub fn destroy_material(&mut self, key: &Key) {
         for version in &key.versions {
