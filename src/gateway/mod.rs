@@ -188,6 +188,9 @@ impl Gateway {
             return Ok(listed.map(full));
         }
 
+        if operation == Operation::GetUsage {
+            return Ok(bucket::usage(&self.tenants, credential.as_deref()).await?.map(full));
+        }
         if operation == Operation::PostObject {
             return self.post(parts, address, body, asked).await;
         }

@@ -97,7 +97,7 @@ impl Gateway {
             Operation::CopyObject | Operation::UploadPartCopy => {
                 self.copy(operation, exchange, asker.credential, asker.id).await
             }
-            Operation::ListBuckets | Operation::PostObject => Err(S3Error::NotImplemented {
+            Operation::ListBuckets | Operation::GetUsage | Operation::PostObject => Err(S3Error::NotImplemented {
                 what: operation.name().to_owned(),
             }),
         }

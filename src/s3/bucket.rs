@@ -15,10 +15,11 @@ use crate::s3::auth::AuthError;
 use crate::s3::error::S3Error;
 use crate::s3::exchange::Exchange;
 use crate::s3::headers;
+use crate::s3::object::understood;
 use crate::s3::operation::Address;
 use crate::tenant::{Tenants, Within};
 use crate::upstream::sigv4::Credential;
-use crate::upstream::{Call, StoreBody, collect};
+use crate::upstream::{Call, Caller, StoreBody, collect};
 
 /// 10,000 buckets fit, which S3 lists at the most.
 const LARGEST_LIST: usize = 8 << 20;
@@ -99,6 +100,34 @@ pub async fn list(
         buckets.found.entry(container.name.clone()).or_insert_with(date);
     }
     Ok(write(&buckets, address))
+}
+
+/// Ceph's `GET /?usage`: what the store counts for its user, for a client that is one. The bytes are those of sealed objects. For any
+/// other client it would tell what all of them store.
+///
+/// # Errors
+/// The client has no credential of its own at a store, or the store said no.
+pub async fn usage(tenants: &Tenants, credential: Option<&Credential>) -> Result<Response<Bytes>, S3Error> {
+    let stores = tenants.stores_to_ask(credential);
+    let own = stores
+        .into_iter()
+        .find(|(_, caller)| matches!(caller, Caller::Client(_)));
+    let (store, caller) = own.ok_or_else(|| S3Error::NotImplemented {
+        what: "the query parameter usage".to_owned(),
+    })?;
+    let call = Call {
+        method: Method::GET,
+        bucket: "",
+        key: "",
+        query: "usage=",
+        caller: &caller,
+        headers: HeaderMap::new(),
+        body: StoreBody::empty(),
+    };
+    let (head, body) = understood(store.send(call).await?).await?.into_parts();
+    let mut response = Response::new(collect(body, LARGEST_LIST).await?);
+    *response.headers_mut() = headers::to_client(&head.headers);
+    Ok(response)
 }
 
 /// The page that was asked for: buckets behind the token, which is the last name of the page before.

@@ -16,6 +16,8 @@ pub use crate::s3::address::{Address, checked_name};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     ListBuckets,
+    /// Ceph's own: what the store counts for a user of it.
+    GetUsage,
     HeadBucket,
     /// What a browser asks before it asks: whether the bucket's CORS rules permit it.
     Preflight,
@@ -117,6 +119,7 @@ impl Operation {
             .map_err(|_| S3Error::InvalidUri)?;
         let copies = headers.contains_key(COPY_SOURCE);
         let (operation, allowed): (Self, &[&str]) = match (address.bucket.is_empty(), address.key.is_empty()) {
+            (true, true) if method == Method::GET && address.query == "usage" => (Self::GetUsage, &["usage"]),
             (true, true) if method == Method::GET => (Self::ListBuckets, LIST_BUCKETS),
             (false, _) if method == Method::OPTIONS => (Self::Preflight, GET),
             (false, true) => Self::of_bucket(method, address)?,
@@ -219,6 +222,7 @@ impl Operation {
     pub fn name(self) -> &'static str {
         match self {
             Self::ListBuckets => "ListBuckets",
+            Self::GetUsage => "GetUsage",
             Self::HeadBucket => "HeadBucket",
             Self::Preflight => "Preflight",
             Self::ListObjects => "ListObjects",
