@@ -105,6 +105,7 @@ fn the_example_shows_the_defaults() {
     let files = Files::new("defaults");
     fs::copy(files.0.join("tls/server.pem"), files.0.join("tls/store-ca.pem")).unwrap();
     fs::copy(files.0.join("tls/server.pem"), files.0.join("tls/azure-ca.pem")).unwrap();
+    fs::copy(files.0.join("tls/server.pem"), files.0.join("tls/ciphertrust-ca.pem")).unwrap();
     let is_setting = |line: &str| {
         let key = line.split_once(" = ").map_or("", |(key, _)| key);
         !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
@@ -153,7 +154,7 @@ fn each_mistake_is_told_with_its_place() {
     let files = Files::new("mistakes");
     let table: &[(&str, &str, &str)] = &[
         // Unknown, missing, of the wrong kind.
-        ("[log]", "colour = 1\n[log]", "colour: is not known; known here: dev, drain, log, audit, admin, listener, s3, store, keys, identity, tenant, credential, bucket, account"),
+        ("[log]", "colour = 1\n[log]", "colour: is not known; known here: dev, drain, log, audit, admin, listener, s3, store, keys, identity, tenant, cckm, credential, bucket, account"),
         ("[admin]", "[admin]\nport = 1", "admin.port: is not known; known here: address"),
         ("address = \"0.0.0.0:9000\"\n", "", "listener[0].address: is missing"),
         ("address = \"0.0.0.0:9000\"", "address = 9000", "listener[0].address: should be text, not a number"),
@@ -395,42 +396,51 @@ fn a_file_that_is_not_there_is_a_mistake_too() {
     );
 }
 
+/// In the example it stands last.
 #[test]
 fn a_ciphertrust_manager_is_named_with_its_tenants() {
     let files = Files::new("cckm");
-    let config = files.parse(EXAMPLE).unwrap();
+    let config = files.parse(EXAMPLE).ok().unwrap();
     let manager = &config.cckm[0];
     assert_eq!(
         (manager.name.as_str(), manager.interval),
         ("thales", Duration::from_secs(60))
     );
-    let watched: Vec<_> = manager
-        .tenants
-        .iter()
-        .map(|watched| (&*watched.tenant, watched.key.as_str()))
-        .collect();
-    assert_eq!(watched, [("acme", "https://acme-kv.vault.azure.net/keys/cmk")]);
-    let all = files
-        .parse(&EXAMPLE.replace("\ntenants = [\"acme\"]\n\n# Who may", "\n# Who may"))
-        .unwrap();
-    assert_eq!(all.cckm[0].tenants.len(), 2);
-    let without = EXAMPLE.replace("[cckm.thales]", "[cckm.thales]\nverify = false");
-    assert!(files.mistakes(&without)[0].contains("cckm.thales.verify: is not known"));
-    for (was, wrong, place) in [
+    let watched: Vec<_> = manager.tenants.iter().map(|watched| &*watched.tenant).collect();
+    assert_eq!(watched, ["acme"]);
+    assert_eq!(manager.tenants[0].key, "https://acme-kv.vault.azure.net/keys/cmk");
+    let (before, _) = EXAMPLE.split_once("[cckm.thales]").unwrap();
+    assert!(files.parse(before).ok().unwrap().cckm.is_empty(), "there may be none");
+    let all = EXAMPLE.strip_suffix("tenants = [\"acme\"]\n").unwrap();
+    assert_eq!(files.parse(all).ok().unwrap().cckm[0].tenants.len(), 2);
+    for (was, wrong, told) in [
         (
-            "https://ciphertrust.example.com",
-            "http://ciphertrust.example.com",
-            "cckm.thales.endpoint",
+            "https://ciphertrust.",
+            "http://ciphertrust.",
+            "cckm.thales.endpoint: should be an https URL",
         ),
-        ("{ file = \"secrets/cckm\" }", "\"hunter2\"", "cckm.thales.password"),
-        ("# interval = \"60s\"", "interval = \"1s\"", "cckm.thales.interval"),
         (
-            "\ntenants = [\"acme\"]\n\n# Who may",
-            "\ntenants = [\"nobody\"]\n\n# Who may",
-            "cckm.thales.tenants[0]",
+            "{ file = \"secrets/cckm\" }",
+            "\"hunter2\"",
+            "cckm.thales.password: a secret never stands",
+        ),
+        (
+            "# interval = \"60s\"",
+            "interval = \"1s\"",
+            "cckm.thales.interval: should be from 10s",
+        ),
+        (
+            "[cckm.thales]",
+            "[cckm.thales]\nverify = false",
+            "cckm.thales.verify: is not known",
         ),
     ] {
-        let told = files.mistakes(&EXAMPLE.replace(was, wrong));
-        assert!(told.len() == 1 && told[0].contains(place), "{wrong}: {told:?}");
+        let said = files.mistakes(&EXAMPLE.replace(was, wrong));
+        assert!(said.len() == 1 && said[0].contains(told), "{wrong}: {said:?}");
     }
+    let said = files.mistakes(&format!("{all}tenants = [\"nobody\"]\n"));
+    assert!(
+        said[0].contains("cckm.thales.tenants[0]: there is no [tenant.nobody]"),
+        "{said:?}"
+    );
 }
