@@ -407,6 +407,26 @@ mod tests {
     }
 
     #[test]
+    fn every_notice_is_explained() {
+        let page = include_str!("../../docs/cckm.md");
+        for notice in [
+            Notice::Disabled,
+            Notice::Enabled,
+            Notice::SoftDeleted,
+            Notice::Deleted,
+            Notice::Recovered,
+            Notice::Restored,
+            Notice::Rotated,
+            Notice::RotationDue,
+            Notice::RotationDisables,
+            Notice::Missing,
+            Notice::Disagreement,
+        ] {
+            assert!(page.contains(&format!("`{}`", notice.name())), "{}", notice.name());
+        }
+    }
+
+    #[test]
     fn each_change_has_its_notice() {
         use State::{Deleted, Disabled, Enabled, SoftDeleted};
         let one = |state| versions(&[("a", state)]);

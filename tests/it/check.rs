@@ -249,6 +249,7 @@ async fn a_store_that_is_down_is_told_and_the_key_is_proved_nevertheless() {
         "{}",
         report.text
     );
+    assert!(report.beside.contains("Connection refused"), "{}", report.beside);
     assert_eq!(report.verdict("unwrap"), "ok");
     for step in ["system_container", "buckets", "keyring", "round_trip"] {
         assert_eq!(report.verdict(step), "skipped", "{step}");
@@ -476,6 +477,27 @@ async fn a_running_gate_shows_what_cckm_says_on_the_admin_listener() {
     assert_eq!(state("globex"), Value::Null, "not under its management");
 }
 
+#[tokio::test]
+async fn every_step_is_explained() {
+    let site = Site::start().await;
+    let page = include_str!("../../docs/onboarding.md");
+    let table = page
+        .split("| step | proves |")
+        .nth(1)
+        .unwrap()
+        .split("\n\n")
+        .next()
+        .unwrap();
+    for step in site.check("acme").await.steps {
+        let name = match step["step"].as_str().unwrap() {
+            "wrap" => "wrapKey".to_owned(),
+            "unwrap" => "unwrapKey".to_owned(),
+            name => name.replace('_', " "),
+        };
+        assert!(table.contains(&name), "{name}");
+    }
+}
+
 /// The stand-in, a store behind the adversary, and a configuration that names both.
 struct Site {
     standin: Standin,
@@ -489,6 +511,8 @@ struct Site {
 struct Report {
     status: i32,
     text: String,
+    /// On standard error.
+    beside: String,
     steps: Vec<Value>,
 }
 
@@ -602,20 +626,25 @@ tenants = ["acme", "globex"]
     /// With a changed configuration.
     async fn check_with(&self, tenant: &str, change: impl FnOnce(String) -> String) -> Report {
         let file = self.write(change).display().to_string();
-        let (status, text) = self
-            .run(&["check", "--config", &file, "--tenant", tenant, "--json"])
-            .await;
+        let arguments = ["check", "--config", &file, "--tenant", tenant, "--json"];
+        let (status, text, beside) = self.run_apart(&arguments).await;
         let json: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
         let tenant_report = json["tenants"][0].clone();
         Report {
             status: status.unwrap(),
             steps: tenant_report["steps"].as_array().unwrap().clone(),
             text,
+            beside,
         }
     }
 
-    /// The program's status and its answer; none of the secrets is in it, nor in what it says beside.
     async fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let (status, text, _) = self.run_apart(arguments).await;
+        (status, text)
+    }
+
+    /// The program's status, its answer, and what it says beside; none of the secrets is in either.
+    async fn run_apart(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
         let done = tokio::process::Command::new(BINARY)
             .args(arguments)
             .output()
@@ -631,7 +660,7 @@ tenants = ["acme", "globex"]
                 "a secret is printed:\n{text}{beside}"
             );
         }
-        (done.status.code(), text)
+        (done.status.code(), text, beside)
     }
 
     /// How many files lie in customers' buckets, and the names of those in the system container.

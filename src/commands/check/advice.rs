@@ -299,6 +299,37 @@ mod tests {
     }
 
     #[test]
+    fn every_no_names_its_remedy_and_who_has_it() {
+        let (key, identity) = (key("https://kv.vault.azure.net/keys/cmk"), federated());
+        let advice = Advice {
+            key: &key,
+            identity: &identity,
+        };
+        for (reason, remedy) in [
+            (
+                Revoked::KeyDisabled,
+                "set-attributes --vault-name kv --name cmk --enabled true",
+            ),
+            (
+                Revoked::KeyNotFound,
+                "az keyvault key recover --vault-name kv --name cmk",
+            ),
+            (Revoked::OperationForbidden, "--ops wrapKey unwrapKey"),
+            (Revoked::RoleMissing, "az role assignment create"),
+            (Revoked::AccessPolicyMissing, "az keyvault set-policy"),
+            (Revoked::AppNotInstalled, "az ad sp create --id b0000000-"),
+            (Revoked::AppDisabled, "accountEnabled=true"),
+            (Revoked::TenantBlocked, "ask Microsoft"),
+            (Revoked::KeyExpired, "--expires"),
+            (Revoked::KeyNotYetValid, "--not-before"),
+        ] {
+            let told = advice.about(reason.into()).join("\n");
+            assert!(told.contains(remedy), "{reason:?}: {told}");
+            assert!(told.contains("the customer"), "{reason:?}: {told}");
+        }
+    }
+
+    #[test]
     fn a_managed_hsm_has_roles_of_its_own() {
         let key = key("https://hsm.managedhsm.azure.net/keys/cmk");
         let identity = Identity::Managed { managed_identity: None };

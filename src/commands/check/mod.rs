@@ -65,8 +65,8 @@ pub fn check(options: &CheckOptions<'_>) -> Outcome {
                 );
                 return Outcome::CannotRun;
             }
-            // What a store or the SDK says of a failure stands in the log, beside the table.
-            logs::start(Format::Text, "portcullis=error", None);
+            // Why a store gave no answer stands in the log, on standard error: a refused connection, a name, a certificate.
+            logs::start(Format::Text, "error,portcullis::upstream::store=warn", None);
             match runtime().and_then(|runtime| runtime.block_on(examine(config, options.tenant))) {
                 Ok(reports) => reports,
                 Err(error) => {

@@ -160,9 +160,13 @@ impl Finding {
         Self::new(step, Verdict::Failed, found)
     }
 
-    /// Not tried, because this one failed.
+    /// Not tried, because this one did not succeed.
     pub fn skipped(step: Step, because: Step) -> Self {
-        Self::new(step, Verdict::Skipped, format!("not tried: {} failed", because.name()))
+        Self::new(
+            step,
+            Verdict::Skipped,
+            format!("not tried: it needs {}", because.name()),
+        )
     }
 
     /// Of this one of several.
