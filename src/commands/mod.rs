@@ -9,6 +9,7 @@ mod dev_azure;
 mod hardening;
 mod inspect;
 mod serve;
+mod sweeping;
 mod watching;
 
 use std::io::Write;

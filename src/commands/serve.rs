@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{Admin, Readiness};
 use crate::azure::account::{self as azure, Accounts};
 use crate::cckm::CckmError;
-use crate::commands::Outcome;
 use crate::commands::hardening::{Hardened, harden};
 use crate::commands::watching::{self, Watching};
+use crate::commands::{Outcome, sweeping};
 use crate::config::{AzureAccount, Config, Mistakes, Tenant};
 use crate::gateway::azure::AzureGateway;
 use crate::gateway::{Connection, Gateway};
@@ -140,7 +140,7 @@ impl Gate {
             azure_listeners,
             azure,
             keys,
-        } = assemble(config, clock.clone())?;
+        } = assemble(config, clock.clone(), &shutdown)?;
         watching.start(managers, &keys, &clock)?;
         let (gateway, azure) = (Arc::new(gateway), Arc::new(azure));
         let (bound, azure_bound) = (bind(options)?, bind(azure_listeners)?);
@@ -246,7 +246,7 @@ fn accounts(
 }
 
 /// Wires the modules together.
-fn assemble(config: Config, clock: Clock) -> Result<Assembled, ServeError> {
+fn assemble(config: Config, clock: Clock, shutdown: &CancellationToken) -> Result<Assembled, ServeError> {
     let mut stores: HashMap<String, Arc<Store>> = HashMap::new();
     for (name, options) in config.stores {
         let store = Store::new(options, clock.clone());
@@ -258,6 +258,7 @@ fn assemble(config: Config, clock: Clock) -> Result<Assembled, ServeError> {
         // Told to the log early; a store that is down now is asked again when it matters.
         let probed = Arc::clone(&store);
         tokio::spawn(async move { probed.heeded().await });
+        tokio::spawn(sweeping::run(Arc::clone(&store), clock.clone(), shutdown.clone()));
         stores.insert(name, store);
     }
     let unknown = |name: &str| ServeError::Io {
