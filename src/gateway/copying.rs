@@ -33,6 +33,7 @@ impl Gateway {
         let (caller, name) = (exchange.object.caller.clone(), exchange.object.name.clone());
         let (keys, layouts) = (Arc::clone(&self.keys), Arc::clone(&self.layouts));
         let cors = Arc::clone(&exchange.object.cors);
+        let secure = exchange.secure;
         let work = async move {
             let object = Object {
                 container: &container,
@@ -53,6 +54,7 @@ impl Gateway {
                 parts: &parts,
                 address,
                 object,
+                secure,
             };
             let from = source.object(&access, &exchange.object);
             match operation {

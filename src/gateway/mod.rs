@@ -192,7 +192,7 @@ impl Gateway {
             return Ok(bucket::usage(&self.tenants, credential.as_deref()).await?.map(full));
         }
         if operation == Operation::PostObject {
-            return self.post(parts, address, body, asked).await;
+            return self.post(parts, address, body, connection, asked).await;
         }
 
         // For which tenant: the credential and the bucket must agree.
@@ -224,7 +224,12 @@ impl Gateway {
             key: address.key.into(),
             version: address.version().map(Into::into),
         };
-        let exchange = Exchange { parts, address, object };
+        let exchange = Exchange {
+            parts,
+            address,
+            object,
+            secure: connection.secure,
+        };
         let asker = Asker {
             credential: credential.as_deref(),
             payload: identity.into_payload(),

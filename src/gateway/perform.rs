@@ -132,6 +132,7 @@ impl Gateway {
         let exchange = Exchange {
             parts: exchange.parts,
             address: Address { ..exchange.address },
+            secure: exchange.secure,
             object: Object {
                 container: &access.container,
                 caller: &access.caller,

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Response};
 use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::gateway::{AnswerBody, Asked, Gateway, full};
+use crate::gateway::{AnswerBody, Asked, Connection, Gateway, full};
 use crate::s3::error::S3Error;
 use crate::s3::exchange::Exchange;
 use crate::s3::object::Object;
@@ -30,6 +30,7 @@ impl Gateway {
         parts: &Parts,
         address: Address<'_>,
         body: Incoming,
+        connection: &Connection,
         asked: &mut Asked,
     ) -> Result<Response<AnswerBody>, S3Error> {
         let now = self.clock.now().system_time();
@@ -44,7 +45,7 @@ impl Gateway {
         let lease = self.keys.to_write(&access.container.tenant).await?;
 
         let key = utf8_percent_encode(&name, PATH).to_string();
-        let location = location(parts, &access.container.name, &key);
+        let location = location(parts, connection.secure, &access.container.name, &key);
         let mut parts = parts.clone();
         parts.headers = form.headers;
         let object = Object {
@@ -66,6 +67,7 @@ impl Gateway {
             parts: &parts,
             address,
             object,
+            secure: connection.secure,
         };
         let stored: HeaderMap<HeaderValue> = put::unmeasured(&exchange, lease, Box::new(form.file)).await?;
         let answer = form.success.answer(&access.container.name, &name, &location, stored);
@@ -74,9 +76,9 @@ impl Gateway {
 }
 
 /// Where the object can be found afterwards.
-fn location(parts: &Parts, bucket: &str, key: &str) -> String {
+fn location(parts: &Parts, secure: bool, bucket: &str, key: &str) -> String {
     let host = host::of(parts).unwrap_or_default();
-    let scheme = parts.uri.scheme_str().unwrap_or("http");
+    let scheme = if secure { "https" } else { "http" };
     let path = parts.uri.path().trim_matches('/');
     match path == bucket {
         true => format!("{scheme}://{host}/{bucket}/{key}"),

@@ -22,6 +22,8 @@ pub struct Exchange<'a> {
     pub address: Address<'a>,
     /// What it is about, in the store.
     pub object: Object<'a>,
+    /// Whether the client speaks TLS to the gate.
+    pub secure: bool,
 }
 
 impl Exchange<'_> {

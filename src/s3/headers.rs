@@ -23,10 +23,13 @@ const META: &str = "x-amz-meta-";
 const ENCRYPTION: HeaderName = HeaderName::from_static("x-amz-server-side-encryption");
 const ENCRYPTION_KEY: HeaderName = HeaderName::from_static("x-amz-server-side-encryption-aws-kms-key-id");
 /// A key of the client's own, by which the store would seal once more (SSE-C).
-static CLIENT_KEY: [HeaderName; 3] = [
+static CLIENT_KEY: [HeaderName; 6] = [
     HeaderName::from_static("x-amz-server-side-encryption-customer-algorithm"),
     HeaderName::from_static("x-amz-server-side-encryption-customer-key"),
     HeaderName::from_static("x-amz-server-side-encryption-customer-key-md5"),
+    HeaderName::from_static("x-amz-copy-source-server-side-encryption-customer-algorithm"),
+    HeaderName::from_static("x-amz-copy-source-server-side-encryption-customer-key"),
+    HeaderName::from_static("x-amz-copy-source-server-side-encryption-customer-key-md5"),
 ];
 /// How long the store keeps the object from being changed or deleted (Object Lock).
 static LOCKING: [HeaderName; 3] = [
@@ -168,6 +171,7 @@ pub fn described(client: &HeaderMap) -> Result<HeaderMap, S3Error> {
     for name in DESCRIBING.iter().chain(&LOCKING) {
         copy(client, &mut headers, name);
     }
+    no_other_lock(client)?;
     encodings(client, &mut headers);
     metadata(client, &mut headers)?;
     encryption(client, &mut headers)?;
@@ -236,6 +240,19 @@ pub fn no_client_key(client: &HeaderMap) -> Result<(), S3Error> {
     match CLIENT_KEY.iter().find(|name| client.contains_key(*name)) {
         Some(name) => Err(S3Error::NotImplemented {
             what: format!("the header {name}, for objects are sealed under the key of this bucket's tenant"),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a lock that the gate does not know: an object must not lie there unlocked whose writer was told that it is locked.
+fn no_other_lock(client: &HeaderMap) -> Result<(), S3Error> {
+    let mut locks = client
+        .keys()
+        .filter(|name| name.as_str().starts_with("x-amz-object-lock-"));
+    match locks.find(|name| !LOCKING.contains(*name)) {
+        Some(name) => Err(S3Error::NotImplemented {
+            what: format!("the header {name}"),
         }),
         None => Ok(()),
     }
@@ -430,6 +447,8 @@ mod tests {
             ("expires", b"never"),
         ]);
         assert_eq!(described(&client).unwrap(), client);
+        let other = described(&map(&[("x-amz-object-lock-event-hold", b"ON")]));
+        assert!(matches!(other, Err(S3Error::NotImplemented { .. })));
         assert!(is_locking(&client) && !is_locking(&map(&[("expires", b"never")])));
     }
 

@@ -117,13 +117,14 @@ impl Completing {
             .uri
             .authority()
             .map_or(host, |authority| authority.as_str());
+        let scheme = if exchange.secure { "https" } else { "http" };
         Ok(Self {
             upload,
             lease,
             listed,
             claims,
             conditions,
-            location: format!("http://{host}{}", exchange.parts.uri.path()),
+            location: format!("{scheme}://{host}{}", exchange.parts.uri.path()),
             bucket: exchange.container().name.clone(),
         })
     }

@@ -194,12 +194,17 @@ fn page(exchange: &Exchange<'_>, upload: &Upload, wanted: &Wanted, about: &Flat,
         element(&mut text, "Size", &part.plain().unwrap_or_default().0.to_string());
         text.push_str("</Part>");
     }
-    // Who began the upload is the store's to say; where it names somebody, the answer has the same shape with its own words.
+    // Who began the upload, and whose the object will be, is the store's to say.
     for who in ["Initiator", "Owner"] {
-        if about.fields.contains_key(who) {
-            text.push_str(&format!(
-                "<{who}><ID>portcullis</ID><DisplayName>portcullis</DisplayName></{who}>"
-            ));
+        let said = ["ID", "DisplayName"].map(|name| (name, about.get(&format!("{who}/{name}"))));
+        if said.iter().any(|(_, said)| said.is_some()) {
+            text.push_str(&format!("<{who}>"));
+            for (name, said) in said {
+                if let Some(said) = said {
+                    element(&mut text, name, said);
+                }
+            }
+            text.push_str(&format!("</{who}>"));
         }
     }
     if let Some(class) = about.get("StorageClass") {

@@ -20,6 +20,7 @@ mod xml;
 
 use std::sync::Arc;
 
+use http::header::IF_MATCH;
 use http::{HeaderMap, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -128,12 +129,13 @@ impl Upload {
         body: StoreBody,
     ) -> Result<Response<Incoming>, S3Error> {
         let id = utf8_percent_encode(&self.id, NON_ALPHANUMERIC);
+        // Ceph says NoSuchKey of an upload that is gone. Of a Complete that is to replace an object it is said of that.
+        let conditional = headers.contains_key(IF_MATCH);
         let asked = self
             .about_object(method, &format!("{query}uploadId={id}"), headers, body)
             .await;
         match asked {
-            // Ceph's radosgw says the other of an upload that is gone.
-            Err(S3Error::Store { code, .. }) if matches!(&*code, "NoSuchUpload" | "NoSuchKey") => {
+            Err(S3Error::Store { code, .. }) if code == "NoSuchUpload" || (code == "NoSuchKey" && !conditional) => {
                 Err(UploadError::NoSuchUpload.into())
             }
             asked => asked,

@@ -20,7 +20,8 @@ pub(super) struct Flat {
 }
 
 impl Flat {
-    /// Reads a document whose root holds any number of elements named `entry`. What lies deeper is left out. `None` if it is no
+    /// Reads a document whose root holds any number of elements named `entry`. What lies one step deeper in another of the root's
+    /// children is kept as `child/name`; all else is left out. `None` if it is no
     /// XML, or not all of it, or has a document type, whose entities two readers could take for different things.
     pub(super) fn read(document: &[u8], entry: &str) -> Option<Self> {
         let mut reader = Reader::from_reader(document);
@@ -85,6 +86,9 @@ impl Flat {
                     last.entry(name.to_owned()).or_insert(text);
                 }
             }
+            [_, within] => {
+                self.fields.entry(format!("{within}/{name}")).or_insert(text);
+            }
             _ => {}
         }
     }
@@ -127,6 +131,7 @@ mod tests {
             (flat.get("A"), flat.get("B"), flat.get("ID")),
             (Some("1 & 2"), Some(""), None)
         );
+        assert_eq!(flat.get("Owner/ID"), Some("i"));
         assert_eq!(flat.entries.len(), 2);
         assert_eq!(flat.entries[0].get("N").map(String::as_str), Some("1"));
         assert_eq!(flat.entries[0].get("T").map(String::as_str), Some("\"x\""));

@@ -54,6 +54,7 @@ enum What {
 /// # Errors
 /// The key's owner said no, the store did, or the object is not what was sealed.
 pub async fn get(exchange: &Exchange<'_>) -> Result<Read, S3Error> {
+    headers::no_client_key(&exchange.parts.headers)?;
     let what = what(exchange)?;
     let asking = asking(exchange, what);
     for _ in 0..TRIES {
@@ -77,6 +78,7 @@ pub async fn get(exchange: &Exchange<'_>) -> Result<Read, S3Error> {
 /// # Errors
 /// As [`get`].
 pub async fn head(exchange: &Exchange<'_>) -> Result<Read, S3Error> {
+    headers::no_client_key(&exchange.parts.headers)?;
     let what = what(exchange)?;
     let asking = asking(exchange, what);
     for _ in 0..TRIES {
@@ -105,6 +107,7 @@ pub struct Described {
 /// # Errors
 /// As [`head`].
 pub async fn describe(exchange: &Exchange<'_>, checksum: bool, parts: bool) -> Result<Described, S3Error> {
+    headers::no_client_key(&exchange.parts.headers)?;
     let mut asking = asking(exchange, What::Bytes(Wanted::Whole));
     asking.checksums = checksum;
     // GetObjectAttributes has no conditions, and its query no wishes.
