@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use quick_xml::escape::escape;
 
 use crate::body::SealedBody;
+use crate::upstream::expect::{Hold, Question, Verdict};
 use crate::upstream::sigv4::PayloadHash;
 use crate::upstream::trailer::Framed;
 
@@ -20,6 +21,8 @@ use crate::upstream::trailer::Framed;
 pub struct StoreBody {
     kind: Kind,
     progress: Arc<Progress>,
+    /// Until the store wants it.
+    hold: Option<Hold>,
 }
 
 /// How far a body has come, told to whoever waits for the store: a slow client is not the store's silence.
@@ -92,6 +95,7 @@ impl StoreBody {
         let body = Self {
             kind,
             progress: Arc::default(),
+            hold: None,
         };
         let len = body.size_hint().lower();
         body.progress.left.store(len, Ordering::Relaxed);
@@ -110,6 +114,18 @@ impl StoreBody {
                 (Self::new(kind), Some(len))
             }
             kind => (Self::new(kind), None),
+        }
+    }
+
+    /// Keeps it back until the store wants it. Only of an object's bytes is it worth a question: all else is short.
+    pub(super) fn expecting(&mut self) -> Option<Question> {
+        match &self.kind {
+            Kind::Document(_) => None,
+            Kind::Sealed(_) | Kind::Framed { .. } => {
+                let question = Question::new();
+                self.hold = Some(question.hold());
+                Some(question)
+            }
         }
     }
 
@@ -176,6 +192,19 @@ impl Body for StoreBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let Some(hold) = &mut self.hold {
+            match hold.poll(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Verdict::Go) => self.hold = None,
+                Poll::Ready(Verdict::Refused) => {
+                    // The client's connection is in there.
+                    self.kind = Kind::Document(Bytes::new());
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Poll::Ready(Verdict::Over) => return Poll::Ready(Some(Err(io::ErrorKind::BrokenPipe.into()))),
+            }
+        }
         let piece = match &mut self.kind {
             Kind::Document(bytes) if bytes.is_empty() => Poll::Ready(None),
             Kind::Document(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
@@ -191,7 +220,7 @@ impl Body for StoreBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(&self.kind, Kind::Document(bytes) if bytes.is_empty())
+        self.hold.is_none() && matches!(&self.kind, Kind::Document(bytes) if bytes.is_empty())
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -4,6 +4,7 @@ mod answer;
 mod azure;
 mod body;
 mod dialect;
+mod expect;
 mod keyring;
 mod probe;
 mod redirect;

@@ -1,9 +1,10 @@
 //! An S3 store: requests signed with the gate's own credential, over pooled connections.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
@@ -79,6 +80,8 @@ pub struct Store {
     dialect: Dialect,
     homes: Homes,
     probed: OnceCell<Heeded>,
+    /// It has let a body wait that was to be asked for.
+    never_continues: AtomicBool,
 }
 
 /// One request to a store.
@@ -93,7 +96,7 @@ pub struct Call<'a> {
     pub query: &'a str,
     /// As whom the store is asked.
     pub caller: &'a Caller,
-    /// Headers, without those that the client or the signature sets.
+    /// Headers, without those that the client or the signature sets. `Expect` in them keeps the body back until the store wants it.
     pub headers: HeaderMap,
     /// The body.
     pub body: StoreBody,
@@ -170,6 +173,7 @@ impl Store {
             dialect: options.dialect,
             homes: Homes::default(),
             probed: OnceCell::new(),
+            never_continues: AtomicBool::new(false),
         }
     }
 
@@ -306,7 +310,12 @@ impl Store {
             }
         }
         let progress = call.body.progress();
-        let request = self.signed(call, home)?;
+        let expects = call.headers.remove(EXPECT).is_some() && !self.never_continues.load(Ordering::Relaxed);
+        let question = if expects { call.body.expecting() } else { None };
+        let mut request = self.signed(call, home)?;
+        if let Some(question) = &question {
+            question.ask(&mut request);
+        }
         let answer = tokio::select! {
             answer = self.client.request(request) => answer.map_err(|error| {
                 tracing::warn!(store = %self.authority, error = %chain(&error), "no answer from the store");
@@ -317,6 +326,10 @@ impl Store {
                 return Err(StoreError::Timeout);
             }
         };
+        if question.is_some_and(|question| question.answered()) {
+            tracing::info!(store = %self.authority, "the store does not know Expect: 100-continue; it is not asked so again");
+            self.never_continues.store(true, Ordering::Relaxed);
+        }
         if answer.status().is_success() && !progress.handed_over() {
             tracing::warn!(store = %self.authority, "the store answered before it had the whole body");
             return Err(StoreError::Hasty);

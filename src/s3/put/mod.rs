@@ -5,7 +5,7 @@ mod pieces;
 mod write;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, ETAG};
+use http::header::{CONTENT_LENGTH, ETAG, EXPECT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -19,7 +19,7 @@ use crate::s3::error::S3Error;
 use crate::s3::exchange::Exchange;
 use crate::s3::{headers, multipart};
 use crate::seal::{MAX_PLAIN_LEN, PlainLen, SealError, SealedLen, Sealer};
-use crate::upstream::{Dialect, Payload as Told, StoreBody};
+use crate::upstream::{Caller, Dialect, Payload as Told, StoreBody};
 
 /// A body of this many bytes of plaintext is received whole before it goes on, so that a checksum that comes behind it, or that
 /// is left to S3 to compute, can be kept with the object.
@@ -57,7 +57,13 @@ pub async fn put(
     let mut kept = expectations.stated().copied();
     // A store that takes no checksum behind a body that it shall lock asks for one before it.
     let with_md5 = headers::is_locking(&headers) && dialect.payload == Told::Unsigned;
-    let held = len.0 <= LARGEST_HELD && (kept.is_none() || with_md5);
+    // A client that waits to be asked for its body, where nobody vouches for it: what the store refuses is not asked for.
+    let expects = headers::expects(client);
+    let vouched = !matches!(object.caller, Caller::Nobody);
+    let held = len.0 <= LARGEST_HELD && (kept.is_none() || with_md5) && (vouched || !expects);
+    if expects && !held && (!vouched || !conditions.is_empty() || len.0 > LARGEST_HELD) {
+        always.insert(EXPECT, HeaderValue::from_static("100-continue"));
+    }
     let upload = Upload::new(body, framing, expectations, len.0);
     let plaintext: Box<dyn Plaintext> = if held {
         let over = sealer.lease().over();

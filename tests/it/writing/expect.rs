@@ -1,9 +1,11 @@
 //! `Expect: 100-continue`: what the head alone condemns is refused before the body is asked for.
 
+use http::{Method, StatusCode};
 use portcullis::upstream::sigv4::{Credential, SecretKey};
 
-use super::headers;
+use super::{headers, plain};
 use crate::world::World;
+use crate::world::adversary::{Lie, Reply};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_is_asked_for_only_if_it_may_be_stored() {
@@ -50,4 +52,23 @@ async fn a_revoked_key_asks_for_no_body() {
     world.standin.customer("acme").disable_key().unwrap();
     let head = world.acme.expect_put("k", 10, headers(&[])).await;
     assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_store_refuses_is_not_asked_for() {
+    let world = World::start().await;
+    let no = "<Error><Code>QuotaExceeded</Code><Message>full</Message></Error>";
+    world.lie(
+        "acme",
+        "k",
+        Lie::instead(move |_| Reply::new(StatusCode::FORBIDDEN, no)),
+    );
+    let head = world.acme.expect_put("k", 10 << 20, headers(&[])).await;
+    assert!(head.starts_with("HTTP/1.1 403 "), "{head}");
+    // One whom the store wants is asked, and what it sends is stored.
+    let body = plain(3 << 20);
+    let expects = headers(&[("expect", "100-continue")]);
+    let stored = world.acme.send(Method::PUT, "other", expects, &body).await;
+    assert_eq!(stored.status(), 200, "{stored:?}");
+    assert!(world.acme.get("other").await.is(&body));
 }
