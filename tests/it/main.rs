@@ -22,6 +22,7 @@ mod reading;
 mod revocation;
 mod standin;
 mod store;
+mod tenants;
 mod vault;
 mod world;
 mod writing;

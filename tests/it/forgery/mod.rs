@@ -1,6 +1,21 @@
 //! The running gate before a store that lies: what is not what was sealed never reaches a client, the audit names it, and no
 //! lease and no other tenant feels it.
 //!
+//! What a client or a race can do to S3 stands elsewhere:
+//!
+//! | row | tests |
+//! |---|---|
+//! | parts re-sent, in any order, listed in part, of every size; number 10,000; pages of parts | `multipart::{shapes, list}` |
+//! | Complete twice, on two replicas, cut off at each step; against Abort and late parts | `multipart::{race, crash}`, `killed_gates.py` |
+//! | copies onto itself, of versions, ranges, swapped sources | `copy` |
+//! | overwritten between footer, header and range | `moments`, `reading::under_way` |
+//! | `If-None-Match: *` raced; limits at the exact byte; clients that go; the gate's container; pages of one; ranges of nothing | `writing::limits` |
+//! | trailers good, bad and missing; a wrong Content-MD5 | `writing::checksums` |
+//! | `Expect` refused before the body | `writing::expect` |
+//! | part numbers, suffixes, every other range | `reading` |
+//! | presigned, in every way | `s3::auth`'s own tests, `forms_and_urls.py` |
+//! | size law and layouts | `seal`'s own tests |
+//!
 //! Not here, because the gate does not speak it yet: Azure Blob (blocks spliced, append blobs cut, the two clouds' names
 //! confused). `crate::seal`'s own tests hold the format's half of it.
 

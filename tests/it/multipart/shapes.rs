@@ -124,8 +124,6 @@ async fn what_s3_refuses_is_refused_in_its_words() {
     let refused = |answer: crate::world::client::Answer| (answer.status(), answer.code());
     let order = upload.complete(&[small.clone(), first.clone()]).await;
     assert_eq!(refused(order), (400, "InvalidPartOrder".into()));
-    let twice = upload.complete(&[first.clone(), first.clone()]).await;
-    assert_eq!(refused(twice), (400, "InvalidPartOrder".into()));
     let missing = upload.complete(&[first.clone(), (8, small.1.clone())]).await;
     assert_eq!(refused(missing), (400, "InvalidPart".into()));
     let wrong = upload.complete(&[(1, small.1.clone())]).await;
@@ -159,7 +157,8 @@ async fn what_s3_refuses_is_refused_in_its_words() {
     let condition = upload.complete_with(&[first.clone(), small.clone()], &unless).await;
     assert_eq!(refused(condition), (412, "PreconditionFailed".into()));
     assert!(world.acme.get("refused").await.is(b"before"));
-    assert_eq!(upload.complete(&[first, small]).await.status(), 200);
+    // A part listed twice in a row counts once.
+    assert_eq!(upload.complete(&[first.clone(), first, small]).await.status(), 200);
     holds(&world, "refused", &[&bytes(MIB5, 1)[..], b"small"].concat()).await;
 }
 

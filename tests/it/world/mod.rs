@@ -40,7 +40,7 @@ use portcullis::keys::{Bounds, Keys, TenantKey, Terms};
 use portcullis::listener::{Listener, ListenerOptions};
 use portcullis::seal::OriginSecrets;
 use portcullis::telemetry::clock::{Clock, Skew};
-use portcullis::tenant::{Client as Permitted, Container, Tenants};
+use portcullis::tenant::{Client as Permitted, Container, Pattern, Rule, Tenants};
 use portcullis::upstream::sigv4::{Credential, SecretKey};
 use portcullis::upstream::{Dialect, Store, StoreKeyring, StoreOptions};
 use tokio::net::TcpListener;
@@ -55,6 +55,8 @@ use object::Object;
 pub const CUSTOMERS: [&str; 2] = ["acme", "globex"];
 /// A bucket of acme's beside its own.
 pub const ARCHIVE: &str = "acme-archive";
+/// A bucket of all customers', each below `customers/` and its name.
+pub const SHARED: &str = "shared";
 pub const SYSTEM_CONTAINER: &str = "system";
 const STORE: (&str, &str) = ("AKIDSTORE", "store-secret");
 /// How long the gate waits for the vault, Entra or the managed identity.
@@ -142,7 +144,7 @@ impl World {
             .map(bucket)
             .iter()
             .map(String::as_str)
-            .chain([ARCHIVE, SYSTEM_CONTAINER])
+            .chain([ARCHIVE, SHARED, SYSTEM_CONTAINER])
         {
             world.store_client(container).make_bucket().await;
         }
@@ -277,7 +279,16 @@ impl World {
             sealed_as: ARCHIVE.to_owned(),
             ..self.container("acme", &store)
         });
-        let tenants = Tenants::new(clients, containers);
+        let shared = Rule {
+            name: Pattern::parse(SHARED).unwrap(),
+            tenant: None,
+            prefix: Some(Pattern::parse("customers/{tenant}/").unwrap()),
+            store: Arc::clone(&store),
+            sealed_as: None,
+            anonymous: false,
+        };
+        let key_urls = CUSTOMERS.map(|customer| (self.tenant(customer).into(), self.standin.key_url(customer)));
+        let tenants = Tenants::new(clients, containers).with_rules(vec![shared], key_urls.into());
         let keys = Arc::new(self.keys(&store));
         Gateway::new(Arc::new(tenants), keys, S3Options::default(), self.clock.clone())
     }

@@ -2,6 +2,7 @@
 
 mod checksums;
 mod expect;
+mod limits;
 mod pieces;
 mod stores;
 
