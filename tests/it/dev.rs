@@ -32,6 +32,13 @@ fn sdks_upload_in_parts() {
 }
 
 #[test]
+fn what_sdks_sign_for_others_is_taken() {
+    let dev = Dev::start("forms-and-urls");
+    dev.python("forms_and_urls.py", &[&dev.data]);
+    assert!(dev.stop().success());
+}
+
+#[test]
 fn gates_killed_at_random_lose_nothing_that_was_stored() {
     let home = scratch("killed-gates");
     python("killed_gates.py", &[BINARY.as_ref(), &home], &home);
