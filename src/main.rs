@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use portcullis::Allocator;
-use portcullis::commands::{self, AzureSide, CheckOptions, DevOptions};
+use portcullis::commands::{self, AzureSide, CheckOptions, DevOptions, RewrapOptions};
+use portcullis::seal::KeyVersion;
 
 #[global_allocator]
 static ALLOCATOR: Allocator = portcullis::ALLOCATOR;
@@ -82,6 +83,24 @@ enum Command {
         /// What the customer does.
         action: String,
     },
+    /// Wrap tenants' DEKs again under the newest version of their keys, so that older ones can go. Safe beside running gates.
+    Rewrap {
+        /// The gate's configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Only this tenant's.
+        #[arg(long, value_name = "NAME")]
+        tenant: Option<String>,
+        /// Only DEKs under this version of the key (32 hex digits).
+        #[arg(long, value_name = "VERSION")]
+        from: Option<KeyVersion>,
+        /// DEKs under whichever older version; this is the default.
+        #[arg(long, conflicts_with = "from")]
+        all: bool,
+        /// Look through this bucket's objects too, for DEKs that the keyring has lost. May be given several times.
+        #[arg(long, value_name = "BUCKET")]
+        scan: Vec<String>,
+    },
     /// Look at an audit trail: check its chains, or take a tenant's lines out of it.
     Audit {
         #[command(subcommand)]
@@ -148,6 +167,18 @@ fn main() -> ExitCode {
             gate: !without_gate,
         }),
         Command::DevCustomer { data, tenant, action } => commands::customer(&data, &tenant, &action),
+        Command::Rewrap {
+            config,
+            tenant,
+            from,
+            all: _,
+            scan,
+        } => commands::rewrap(&RewrapOptions {
+            config: &config,
+            tenant: tenant.as_deref(),
+            from,
+            scan: &scan,
+        }),
         Command::Audit {
             what: Audit::Verify { directory, key },
         } => commands::verify_audit(&directory, key.as_deref()),

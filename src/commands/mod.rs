@@ -8,6 +8,7 @@ mod dev;
 mod dev_azure;
 mod hardening;
 mod inspect;
+mod rewrap;
 mod serve;
 mod sweeping;
 mod watching;
@@ -21,6 +22,7 @@ pub use customer::customer;
 pub use dev::{DevOptions, dev};
 pub use dev_azure::AzureSide;
 pub use inspect::inspect;
+pub use rewrap::{RewrapOptions, rewrap};
 pub use serve::serve;
 
 /// How a command ended.

@@ -20,6 +20,7 @@ mod listener;
 mod multipart;
 mod reading;
 mod revocation;
+mod rotation;
 mod standin;
 mod store;
 mod tenants;

@@ -1,0 +1,232 @@
+//! `portcullis rewrap`: wraps tenants' DEKs again under the newest version of their keys, and says which versions can go.
+//!
+//! It runs beside gates, from any machine that has the gate's configuration and identity, and may be broken off and run again.
+//! It goes by the keyring; `--scan` looks through a bucket's objects besides, for DEKs that the keyring has lost.
+#![allow(clippy::print_stderr)] // progress, and a command's complaint
+
+mod scan;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::commands::hardening::harden;
+use crate::commands::rewrap::scan::Scan;
+use crate::commands::serve::runtime;
+use crate::commands::{Outcome, say};
+use crate::config::{Bucket, Config};
+use crate::keys::rewrap::{Found, Rewrap, RewrapError};
+use crate::keys::service::{Keyring, Record};
+use crate::keys::transport::Transport;
+use crate::keys::vault::Vault;
+use crate::keys::{Keys, TenantKey};
+use crate::seal::KeyVersion;
+use crate::telemetry::clock::Clock;
+use crate::telemetry::logs;
+use crate::upstream::{Store, StoreKeyring};
+
+/// Progress is told so often.
+const TOLD: Duration = Duration::from_secs(1);
+
+/// What is to be done.
+pub struct RewrapOptions<'a> {
+    /// The gate's configuration file.
+    pub config: &'a Path,
+    /// One tenant, or all.
+    pub tenant: Option<&'a str>,
+    /// Only the DEKs under this version of the key; those under any older one, if `None`.
+    pub from: Option<KeyVersion>,
+    /// Buckets whose objects are looked through for DEKs that the keyring does not have.
+    pub scan: &'a [String],
+}
+
+/// Rewraps. The status is 1 if something is left under an older version, 2 if it could not run at all.
+pub fn rewrap(options: &RewrapOptions<'_>) -> Outcome {
+    let _ = harden();
+    let ran = runtime().and_then(|runtime| runtime.block_on(run(options)));
+    ran.unwrap_or_else(|error| {
+        eprintln!("portcullis rewrap: {error}");
+        Outcome::CannotRun
+    })
+}
+
+async fn run(options: &RewrapOptions<'_>) -> Result<Outcome, String> {
+    let config = Config::load(options.config).map_err(|mistakes| mistakes.to_string())?;
+    // The trail is the running gate's alone: what is done here is told to the log, events and all.
+    logs::start(config.log.format, &config.log.filter, None);
+    let clock = Clock::system();
+    let parts = Parts::of(config, &clock).map_err(|error| error.to_string())?;
+    if let Some(tenant) = options
+        .tenant
+        .filter(|tenant| !parts.tenants.iter().any(|it| &**it == *tenant))
+    {
+        return Err(format!("there is no tenant {tenant}"));
+    }
+    let mut outcome = Outcome::Done;
+    let mut rewraps = BTreeMap::new();
+    for tenant in parts
+        .tenants
+        .iter()
+        .filter(|it| options.tenant.is_none_or(|tenant| &***it == tenant))
+    {
+        match parts.keys.rewrap(tenant).await {
+            Some(Ok(rewrap)) => drop(rewraps.insert(Arc::clone(tenant), rewrap)),
+            Some(Err(refusal)) => {
+                say(&format!("{tenant}: {refusal}"));
+                outcome = Outcome::Found;
+            }
+            None => {}
+        }
+    }
+    for bucket in options.scan {
+        parts.scan(bucket, &mut rewraps).await?;
+    }
+    for (tenant, rewrap) in &mut rewraps {
+        if !of_tenant(tenant, rewrap, options.from).await {
+            outcome = Outcome::Found;
+        }
+    }
+    Ok(outcome)
+}
+
+/// Rewraps one tenant's DEKs, and says what is left. Whether nothing is.
+async fn of_tenant(tenant: &str, rewrap: &mut Rewrap, from: Option<KeyVersion>) -> bool {
+    let todo = rewrap.left(from);
+    say(&format!(
+        "{tenant}: the newest version is {}; {} to wrap again under it",
+        rewrap.newest(),
+        deks(todo.len())
+    ));
+    if rewrap.disbelieved() > 0 {
+        say(&format!(
+            "{tenant}: not made by this fleet for this key, and left alone: {} of the keyring",
+            counted(rewrap.disbelieved(), "record")
+        ));
+    }
+    let mut told = Instant::now();
+    let mut failures: BTreeMap<String, usize> = BTreeMap::new();
+    for (number, dek) in todo.iter().enumerate() {
+        if let Err(error) = rewrap.rewrap(*dek).await {
+            *failures.entry(why(&error)).or_default() += 1;
+        }
+        if told.elapsed() >= TOLD {
+            told = Instant::now();
+            eprintln!("{tenant}: {} of {}", number + 1, todo.len());
+        }
+    }
+    for (why, number) in &failures {
+        say(&format!("{tenant}: {} not wrapped again: {why}", deks(*number)));
+    }
+    let mut clean = true;
+    for (version, under) in rewrap.versions() {
+        if version == rewrap.newest() {
+            continue;
+        }
+        clean &= under.left == 0;
+        say(&match under.left {
+            0 => format!(
+                "{tenant}: version {version} can go: its {} under the newest version too",
+                is_or_are(under.deks)
+            ),
+            left => format!(
+                "{tenant}: version {version} is still needed: {} under it {} not under the newest",
+                deks(left),
+                if left == 1 { "is" } else { "are" }
+            ),
+        });
+    }
+    clean && failures.is_empty()
+}
+
+fn why(error: &RewrapError) -> String {
+    match error {
+        RewrapError::Refused(refusal) => format!("{refusal} ({}); run this again once that is mended", refusal.name()),
+        RewrapError::NotOurs(what) => format!("{what}"),
+    }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+fn deks(number: usize) -> String {
+    counted(number, "DEK")
+}
+
+fn is_or_are(number: usize) -> String {
+    match number {
+        1 => "1 DEK is".to_owned(),
+        number => format!("{number} DEKs are"),
+    }
+}
+
+/// What a configuration gives that a rewrap needs.
+struct Parts {
+    tenants: Vec<Arc<str>>,
+    keys: Keys,
+    stores: BTreeMap<String, Arc<Store>>,
+    buckets: Vec<Bucket>,
+}
+
+impl Parts {
+    fn of(config: Config, clock: &Clock) -> io::Result<Self> {
+        let mut stores = BTreeMap::new();
+        for (name, options) in config.stores {
+            stores.insert(name, Arc::new(Store::new(options, clock.clone())?));
+        }
+        let ring = stores.get(&config.keys.keyring).ok_or(io::ErrorKind::NotFound)?;
+        let ring: Arc<dyn Keyring> = Arc::new(StoreKeyring::new(Arc::clone(ring)));
+        let transport = Transport::new(config.keys.transport).map_err(io::Error::other)?;
+        let tenants = config.tenants.keys().cloned().collect();
+        let keys = config.tenants.into_iter().map(|(name, tenant)| TenantKey {
+            tenant: name,
+            cmk: tenant.key.cmk(),
+            terms: tenant.terms,
+            vault: Box::new(Vault::new(tenant.key, tenant.identity, transport.clone())),
+        });
+        let (origin, bounds, budgets) = (&config.keys.origin, config.keys.bounds, config.keys.budgets);
+        let keys = Keys::new(keys.collect(), origin, &ring, clock, bounds, budgets);
+        Ok(Self {
+            tenants,
+            keys,
+            stores,
+            buckets: config.buckets,
+        })
+    }
+
+    /// Looks through a bucket and hands each tenant what it has there.
+    async fn scan(&self, bucket: &str, rewraps: &mut BTreeMap<Arc<str>, Rewrap>) -> Result<(), String> {
+        let is_meant = |it: &&Bucket| it.name.whole(bucket).is_some();
+        // As in the gate, the name that fixes most counts.
+        let configured = self.buckets.iter().filter(is_meant).max_by_key(|it| it.name.fixed());
+        let configured = configured.ok_or_else(|| format!("no bucket {bucket} is configured"))?;
+        let store = self.stores.get(&configured.store);
+        let store = store.ok_or_else(|| format!("no store {} is configured", configured.store))?;
+        let (mut new, mut foreign) = (0_usize, 0_usize);
+        let take = |record: Record| {
+            let taken: Vec<Found> = rewraps.values_mut().map(|rewrap| rewrap.find(record.clone())).collect();
+            new += usize::from(taken.contains(&Found::New));
+            foreign += usize::from(taken.iter().all(|found| *found == Found::Disbelieved));
+        };
+        let mut told = Instant::now();
+        let tell = |seen: scan::Seen| {
+            if told.elapsed() >= TOLD {
+                told = Instant::now();
+                eprintln!("{bucket}: {} objects", seen.sealed + seen.other);
+            }
+        };
+        let seen = Scan { store, bucket }.run(take, tell).await;
+        let seen = seen.map_err(|error| format!("{bucket}: {error}"))?;
+        say(&format!(
+            "{bucket}: {} sealed and {} other objects looked at; {} that the keyring does not have, {} of other tenants. \
+             Not looked at: older versions of objects, and uploads in parts that are still open",
+            seen.sealed,
+            seen.other,
+            deks(new),
+            foreign
+        ));
+        Ok(())
+    }
+}
