@@ -5,6 +5,7 @@
 
 mod no;
 mod silence;
+mod table;
 mod transfers;
 
 use std::time::{Duration, Instant};
@@ -44,8 +45,8 @@ where
         if good(&answer) {
             return answer;
         }
-        let (status, code) = (answer.status(), answer.code());
-        assert!(began.elapsed() < PATIENCE, "{what}: still {status} {code}");
+        let (status, said) = (answer.status(), String::from_utf8_lossy(&answer.body));
+        assert!(began.elapsed() < PATIENCE, "{what}: still {status} {said:.400}");
         tokio::task::yield_now().await;
     }
 }

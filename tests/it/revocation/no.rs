@@ -142,7 +142,7 @@ async fn a_key_that_is_rotated_and_its_old_version_disabled_at_once_shuts_nobody
 }
 
 /// From the first refusal on, nothing is served; and it is every operation that is refused, with this code.
-async fn refused(world: &World, customer: &str, said: &str, status: u16, code: &str) {
+pub(super) async fn refused(world: &World, customer: &str, said: &str, status: u16, code: &str) {
     let client = world.client(customer);
     let is = |answer: &Answer| (answer.status(), answer.code().as_str()) == (status, code);
     let get = || client.get("file");
