@@ -22,6 +22,7 @@ mod session;
 mod simulation;
 pub mod survey;
 mod tenant;
+mod terms;
 pub mod transport;
 pub mod vault;
 mod version;
@@ -34,7 +35,8 @@ use std::time::Duration;
 
 pub use lease::{Lease, Leased, UseError};
 pub use refusal::Refusal;
-pub use tenant::{CleanUp, Expired, TenantKey, Terms, WhenRevoked};
+pub use tenant::TenantKey;
+pub use terms::{CleanUp, Expired, Terms, WhenRevoked};
 
 use crate::keys::budget::{Budget, Budgets, Share};
 use crate::keys::refusal::{Service, Unavailable};

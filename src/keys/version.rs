@@ -15,7 +15,7 @@ use crate::keys::lease::{Grant, Lease};
 use crate::keys::refusal::{Blocked, IdentityFault, Refusal, Revoked, Service, Unavailable};
 use crate::keys::service::{KeyState, VaultSession, Wrapped};
 use crate::keys::session::Sessions;
-use crate::keys::tenant::Expired;
+use crate::keys::terms::Expired;
 use crate::seal::{Dek, DekId, Envelope, KeyVersion};
 use crate::telemetry::audit::{self, Event};
 use crate::telemetry::clock::{Clock, Moment};
