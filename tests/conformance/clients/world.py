@@ -99,6 +99,8 @@ def file(name, size, seed=0):
     path = SCRATCH / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content(size, seed))
+    # A store tells whole seconds: what was changed in the second of its upload looks newer than its copy to `sync`.
+    os.utime(path, (path.stat().st_mtime - 10,) * 2)
     return path
 
 
