@@ -212,7 +212,7 @@ fn wrong_requests(client: &mut Client) {
     refused(&client.send(&head, b""), 400);
     let signature = client.signatures.last().unwrap().clone();
     let head = client.head(line, &[("authorization", &format!("AWS AKID:{signature}"))], 0);
-    refused(&client.send(&head, b""), 400);
+    refused(&client.send(&head, b""), 403);
     let head = client.head(&format!("{line}?X-Amz-Signature={signature}"), &[], 0);
     refused(&client.send(&head, b""), 400);
     let stream = client.raw(format!("GET /?X-Amz-Signature={signature} HTTP/1.1\r\n{signature}\r\n\r\n").as_bytes());

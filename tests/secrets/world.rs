@@ -64,6 +64,8 @@ impl World {
         let store: SocketAddr = rest.split_once('"').unwrap().0.parse().unwrap();
         let (tap, said) = tap(store);
         configuration = configuration.replace(&store.to_string(), &tap.to_string());
+        // No two gates write one trail.
+        configuration = configuration.replace("directory = \"audit\"", "directory = \"audit-under-test\"");
         let file = data.join("under-test.toml");
         fs::write(&file, configuration).unwrap();
 
