@@ -164,7 +164,7 @@ impl AzureGateway {
         if cleans_up(operation) {
             let permission = self.keys.to_clean_up(tenant).await?;
             exchange.keyless = matches!(permission, CleanUp::Revoked(_));
-            let work = self.controls(&exchange, operation, body);
+            let work = Box::pin(self.controls(&exchange, operation, body));
             return match permission {
                 CleanUp::Lease(lease) => under(&lease, work).await,
                 CleanUp::Revoked(no) => {
@@ -181,15 +181,15 @@ impl AzureGateway {
         }
         if operation == Op::GetBlob {
             let lease = self.keys.to_operate(tenant).await?;
-            let read = under(&lease, read::get(&exchange)).await?;
+            let read = under(&lease, Box::pin(read::get(&exchange))).await?;
             return under(&lease, stream(read, connection, operation, &exchange)).await;
         }
         if writes(operation) {
             let lease = self.keys.to_write(tenant).await?;
-            return self.write(&exchange, operation, lease, body).await;
+            return Box::pin(self.write(&exchange, operation, lease, body)).await;
         }
         let lease = self.keys.to_operate(tenant).await?;
-        under(&lease, self.controls(&exchange, operation, body)).await
+        under(&lease, Box::pin(self.controls(&exchange, operation, body))).await
     }
 
     /// What seals. The lease goes with the body, which ends with it.
@@ -203,14 +203,14 @@ impl AzureGateway {
         let client = &exchange.parts.headers;
         let body = body.ok_or(AzureError::MissingLength);
         let written = match operation {
-            Op::PutBlob => put::put(exchange, lease, Source::of(client, body?, true)?).await,
-            Op::PutBlock => block::put(exchange, lease, Source::of(client, body?, false)?).await,
-            Op::PutBlockList => under(&lease, block::put_list(exchange, body?)).await,
-            Op::AppendBlock => append::append(exchange, Source::of(client, body?, false)?).await,
-            Op::PutBlobFromUrl => copy::put_blob_from_url(exchange, lease).await,
-            Op::PutBlockFromUrl => copy::put_block_from_url(exchange, lease).await,
-            Op::AppendBlockFromUrl => copy::append_from_url(exchange).await,
-            _ => append::create(exchange).await,
+            Op::PutBlob => Box::pin(put::put(exchange, lease, Source::of(client, body?, true)?)).await,
+            Op::PutBlock => Box::pin(block::put(exchange, lease, Source::of(client, body?, false)?)).await,
+            Op::PutBlockList => Box::pin(under(&lease, block::put_list(exchange, body?))).await,
+            Op::AppendBlock => Box::pin(append::append(exchange, Source::of(client, body?, false)?)).await,
+            Op::PutBlobFromUrl => Box::pin(copy::put_blob_from_url(exchange, lease)).await,
+            Op::PutBlockFromUrl => Box::pin(copy::put_block_from_url(exchange, lease)).await,
+            Op::AppendBlockFromUrl => Box::pin(copy::append_from_url(exchange)).await,
+            _ => Box::pin(append::create(exchange)).await,
         };
         Ok(written?.map(|()| full(Bytes::new())))
     }

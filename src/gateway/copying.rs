@@ -58,8 +58,8 @@ impl Gateway {
             };
             let from = source.object(&access, &exchange.object);
             match operation {
-                Operation::UploadPartCopy => copy::part(&exchange, &from, lease).await,
-                _ => copy::object(&exchange, &from, lease).await,
+                Operation::UploadPartCopy => Box::pin(copy::part(&exchange, &from, lease)).await,
+                _ => Box::pin(copy::object(&exchange, &from, lease)).await,
             }
         };
         waiting::answer(work, operation, exchange, id).await

@@ -192,7 +192,7 @@ impl Gateway {
             return Ok(bucket::usage(&self.tenants, credential.as_deref()).await?.map(full));
         }
         if operation == Operation::PostObject {
-            return self.post(parts, address, body, connection, asked).await;
+            return Box::pin(self.post(parts, address, body, connection, asked)).await;
         }
 
         // For which tenant: the credential and the bucket must agree.

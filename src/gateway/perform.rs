@@ -29,73 +29,88 @@ impl Gateway {
     ) -> Result<Response<AnswerBody>, S3Error> {
         let container = exchange.container();
         let tenant = &container.tenant;
+        // Each in a box: a connection has room for the largest of them otherwise, and a thread's stack for all at once.
         match operation {
             Operation::PutObject => {
                 let lease = self.keys.to_write(tenant).await?;
-                let written = put::put(exchange, lease, asker.payload, body).await?;
+                let written = Box::pin(put::put(exchange, lease, asker.payload, body)).await?;
                 Ok(written.map(|()| full(Bytes::new())))
             }
             Operation::GetObject => {
                 let lease = self.keys.to_operate(tenant).await?;
-                let read = under(&lease, read::get(exchange)).await?;
+                let read = under(&lease, Box::pin(read::get(exchange))).await?;
                 let answer = transfer::answer(read, connection, operation, container, &exchange.object.name);
                 under(&lease, answer).await
             }
             Operation::HeadObject => {
-                let read = self.clean_up(operation, exchange, read::head(exchange)).await?;
+                let read = self
+                    .clean_up(operation, exchange, Box::pin(read::head(exchange)))
+                    .await?;
                 Ok(read.head.map(|()| nothing()))
             }
             Operation::DeleteObject => {
-                let deleted = self.clean_up(operation, exchange, put::delete(exchange)).await?;
+                let deleted = self
+                    .clean_up(operation, exchange, Box::pin(put::delete(exchange)))
+                    .await?;
                 Ok(deleted.map(|()| full(Bytes::new())))
             }
-            Operation::DeleteObjects => self.delete_many(exchange, asker, body).await,
+            Operation::DeleteObjects => Box::pin(self.delete_many(exchange, asker, body)).await,
             Operation::ListObjects | Operation::ListObjectVersions => {
-                let page = self.clean_up(operation, exchange, list::list(exchange)).await?;
+                let page = self
+                    .clean_up(operation, exchange, Box::pin(list::list(exchange)))
+                    .await?;
                 Ok(page.map(full))
             }
             Operation::GetObjectAttributes => {
                 let lease = self.keys.to_operate(tenant).await?;
-                Ok(attributes::attributes(exchange, lease).await?.map(full))
+                Ok(Box::pin(attributes::attributes(exchange, lease)).await?.map(full))
             }
             Operation::CreateMultipartUpload => {
                 let lease = self.keys.to_write(tenant).await?;
-                Ok(multipart::create(exchange, lease).await?.map(full))
+                Ok(Box::pin(multipart::create(exchange, lease)).await?.map(full))
             }
             Operation::UploadPart => {
                 let lease = self.keys.to_write(tenant).await?;
-                let stored = multipart::put(exchange, lease, asker.payload, body).await?;
+                let stored = Box::pin(multipart::put(exchange, lease, asker.payload, body)).await?;
                 Ok(stored.map(|()| full(Bytes::new())))
             }
             Operation::CompleteMultipartUpload => {
                 let lease = self.keys.to_write(tenant).await?;
-                let completing = multipart::Completing::read(exchange, lease, asker.payload, body).await?;
-                waiting::answer(completing.complete(), operation, exchange, asker.id).await
+                let completing = Box::pin(multipart::Completing::read(exchange, lease, asker.payload, body)).await?;
+                Box::pin(waiting::answer(completing.complete(), operation, exchange, asker.id)).await
             }
             Operation::AbortMultipartUpload => {
-                let aborted = self.clean_up(operation, exchange, multipart::abort(exchange)).await?;
+                let aborted = self
+                    .clean_up(operation, exchange, Box::pin(multipart::abort(exchange)))
+                    .await?;
                 Ok(aborted.map(|()| full(Bytes::new())))
             }
             Operation::ListParts => {
-                let page = self.clean_up(operation, exchange, multipart::parts(exchange)).await?;
+                let page = self
+                    .clean_up(operation, exchange, Box::pin(multipart::parts(exchange)))
+                    .await?;
                 Ok(page.map(full))
             }
             Operation::ListMultipartUploads => {
-                let page = self.clean_up(operation, exchange, multipart::uploads(exchange)).await?;
+                let page = self
+                    .clean_up(operation, exchange, Box::pin(multipart::uploads(exchange)))
+                    .await?;
                 Ok(page.map(full))
             }
             Operation::HeadBucket => {
-                let found = self.clean_up(operation, exchange, bucket::head(exchange)).await?;
+                let found = self
+                    .clean_up(operation, exchange, Box::pin(bucket::head(exchange)))
+                    .await?;
                 Ok(found.map(|()| nothing()))
             }
             Operation::Passed(passed) => {
-                let work = pass::pass(exchange, passed, asker.payload, body);
+                let work = Box::pin(pass::pass(exchange, passed, asker.payload, body));
                 Ok(self.clean_up(operation, exchange, work).await?.map(full))
             }
             // It tells what the bucket's rules permit, and nothing of what is in it.
-            Operation::Preflight => Ok(pass::preflight(exchange).await?.map(full)),
+            Operation::Preflight => Ok(Box::pin(pass::preflight(exchange)).await?.map(full)),
             Operation::CopyObject | Operation::UploadPartCopy => {
-                self.copy(operation, exchange, asker.credential, asker.id).await
+                Box::pin(self.copy(operation, exchange, asker.credential, asker.id)).await
             }
             Operation::ListBuckets | Operation::GetUsage | Operation::PostObject => Err(S3Error::NotImplemented {
                 what: operation.name().to_owned(),
@@ -139,7 +154,7 @@ impl Gateway {
                 ..exchange.object.clone()
             },
         };
-        let asked = deletion.ask(&exchange);
+        let asked = Box::pin(deletion.ask(&exchange));
         Ok(self
             .clean_up(Operation::DeleteObjects, &exchange, asked)
             .await?

@@ -86,7 +86,8 @@ where
     let stream = TokioIo::new(cut.watching(stream));
     let answering = cut.clone();
     let service = service_fn(move |request| {
-        let answer = answer(request, connection.clone());
+        // In a box, so that a connection that waits has no room for it.
+        let answer = Box::pin(answer(request, connection.clone()));
         let cut = answering.clone();
         async move {
             let answer = answer.await;

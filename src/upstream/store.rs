@@ -230,7 +230,7 @@ impl Store {
         if call.body.again().is_none() {
             // A client's bytes go out once: so they must go to the right place at once.
             let home = match self.dialect.regional {
-                true => self.find(call.bucket, call.caller).await?,
+                true => Box::pin(self.find(call.bucket, call.caller)).await?,
                 false => Arc::default(),
             };
             let bucket = call.bucket;
@@ -238,7 +238,7 @@ impl Store {
             self.settle(bucket, &answer, home);
             return Ok(answer);
         }
-        self.follow(call).await
+        Box::pin(self.follow(call)).await
     }
 
     /// Asks for a bucket that has not answered yet, wherever it may lie.

@@ -106,7 +106,7 @@ impl Asking<'_> {
             return Ok(looked);
         }
         if let Wanted::Suffix(_) = wanted {
-            return self.suffix(wanted).await;
+            return Box::pin(self.suffix(wanted)).await;
         }
         self.blind(first, last, None).await
     }
@@ -118,7 +118,7 @@ impl Asking<'_> {
         footer: Arc<Footer>,
         range: PlainRange,
     ) -> Result<Option<Looked>, S3Error> {
-        match self.pieces(None, footer, range, etag).await {
+        match Box::pin(self.pieces(None, footer, range, etag)).await {
             Err(S3Error::Store {
                 status: StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::NOT_FOUND,
                 ..
@@ -196,7 +196,7 @@ impl Asking<'_> {
         let (core, lease) = if with_header {
             let header = stored.header().await?;
             if header.core().kind() == Kind::Part {
-                return self.beginning(facts, header, stored, range, end).await;
+                return Box::pin(self.beginning(facts, header, stored, range, end)).await;
             }
             (*header.core(), self.lease(&header).await?)
         } else if facts.is_multipart() {
@@ -244,7 +244,7 @@ impl Asking<'_> {
         let (footer, opener) = self.footer(facts).await?;
         let none = HeaderValue::from_static("");
         let etag = facts.etag().unwrap_or(&none);
-        self.pieces(Some(opener), footer, range, etag).await
+        Box::pin(self.pieces(Some(opener), footer, range, etag)).await
     }
 
     /// Asks for the range's segments, and for the header of the first where the range begins behind it, side by side. Without
