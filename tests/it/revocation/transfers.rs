@@ -53,6 +53,7 @@ async fn silence_cuts_what_is_under_way_when_the_lease_runs_out_and_not_before()
     let transfers = Transfers::begin(&world, &file).await;
     world.standin.vault(&vault("acme")).fault(Fault::busy());
     let unwraps = world.unwraps("acme");
+    let renewed = world.audit("globex", "lease_renewed").len();
     world.pass(DUE);
     world
         .standin
@@ -62,6 +63,11 @@ async fn silence_cuts_what_is_under_way_when_the_lease_runs_out_and_not_before()
     assert_eq!(world.audit("acme", "stream_cut"), [], "the lease still runs");
     assert!(world.acme.get("file").await.is(&file));
     // Step by step, so that globex's lease is renewed meanwhile.
+    let began = Instant::now();
+    while world.audit("globex", "lease_renewed").len() == renewed {
+        assert!(began.elapsed() < PATIENCE, "globex's key still permits");
+        tokio::task::yield_now().await;
+    }
     for _ in 0..2 {
         asked_anew(&world, &["globex"]).await;
     }
@@ -178,7 +184,11 @@ impl Transfers {
         }
 
         let (got, end) = self.theirs.finish().await;
-        assert!(end.is_ok() && got == file, "{said}: globex's download came whole");
+        assert!(
+            end.is_ok() && got == file,
+            "{said}: globex's download came whole: {end:?}, {} bytes",
+            got.len()
+        );
         let (got, end) = self.their_upload.send(&file[LONG / 2..]).await.finish().await;
         assert!(end.is_ok() && got.is_empty(), "{said}: globex's upload was taken");
         assert!(world.globex.get("theirs").await.is(file), "{said}");

@@ -370,13 +370,14 @@ async fn any_port() -> TcpListener {
     TcpListener::bind(("127.0.0.1", 0)).await.unwrap()
 }
 
-/// Little of an answer fits between the gate and a client that does not read.
+/// Little of an answer fits between the gate and a client that does not read; but more than one segment of the loopback's, or each
+/// would wait 40 ms for the client's delayed acknowledgement.
 fn listen() -> (Listener, std::net::SocketAddr) {
     let listener = Listener::bind(ListenerOptions {
         address: ([127, 0, 0, 1], 0).into(),
         tls: None,
         max_connections: 256,
-        send_buffer: 32 * 1024,
+        send_buffer: 128 * 1024,
         drain: Duration::ZERO,
     });
     let listener = listener.unwrap();
