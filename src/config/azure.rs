@@ -80,6 +80,7 @@ pub(super) fn accounts(
     stores: &BTreeMap<String, Option<AzureOptions>>,
 ) -> Vec<AzureAccount> {
     let mut taken = HashMap::new();
+    let mut claims = Vec::new();
     sections
         .into_iter()
         .filter_map(|(name, mut section)| {
@@ -117,7 +118,14 @@ pub(super) fn accounts(
                     domains.collect()
                 }),
             };
-            let rules = rules(section.named("container"), sealed_as.as_deref(), tenants);
+            let options = store.as_ref().and_then(|store| stores.get(store)?.as_ref());
+            let rules = rules(
+                section.named("container"),
+                sealed_as.as_deref(),
+                tenants,
+                options,
+                &mut claims,
+            );
             Some(AzureAccount {
                 name,
                 keys: keys??,
@@ -129,10 +137,43 @@ pub(super) fn accounts(
         .collect()
 }
 
-fn rules(
+/// Which containers of a real account are whose, and where that is said.
+struct Claim<'s> {
+    store: &'s AzureOptions,
+    pattern: String,
+    tenant: String,
+    place: String,
+}
+
+impl Claim<'_> {
+    /// Whether one container could be two tenants'.
+    fn contradicts(&self, other: &Self) -> bool {
+        self.tenant != other.tenant && is_one(self.store, other.store) && overlap(&self.pattern, &other.pattern)
+    }
+}
+
+/// Whether two stores are one account. Its name alone says so, whatever it is reached by; emulators may each have one of that name.
+fn is_one(a: &AzureOptions, b: &AzureOptions) -> bool {
+    let emulators = a.path_style && b.path_style;
+    a.account == b.account && (!emulators || a.authority == b.authority)
+}
+
+/// Whether there is a name that both patterns fit.
+fn overlap(a: &str, b: &str) -> bool {
+    match (a.strip_suffix('*'), b.strip_suffix('*')) {
+        (None, None) => a == b,
+        (Some(begin), None) => b.starts_with(begin),
+        (None, Some(begin)) => a.starts_with(begin),
+        (Some(a), Some(b)) => a.starts_with(b) || b.starts_with(a),
+    }
+}
+
+fn rules<'s>(
     sections: Vec<(String, Section<'_, '_>)>,
     sealed_as: Option<&str>,
     tenants: &BTreeMap<String, Option<Tenant>>,
+    store: Option<&'s AzureOptions>,
+    claims: &mut Vec<Claim<'s>>,
 ) -> Vec<AzureRule> {
     let mut rules: Vec<AzureRule> = sections
         .into_iter()
@@ -143,6 +184,20 @@ fn rules(
                 section.wrong("", Fault::Form("a container's name, or how names begin and \"*\""));
             }
             let tenant = section.need("tenant").and_then(|entry| entry.one_of("tenant", tenants));
+            if let (Some(store), Some(tenant)) = (store, &tenant) {
+                let claim = Claim {
+                    store,
+                    pattern: pattern.clone(),
+                    tenant: tenant.clone(),
+                    place: section.place_of(""),
+                };
+                // Whichever rule came first would decide whose key seals, and either tenant could delete the other's blobs.
+                if let Some(earlier) = claims.iter().find(|earlier| earlier.contradicts(&claim)) {
+                    let by = format!("another tenant's {}", earlier.place);
+                    section.wrong("", Fault::Taken { by });
+                }
+                claims.push(claim);
+            }
             Some(AzureRule {
                 pattern,
                 tenant: Arc::from(tenant?),
@@ -207,5 +262,22 @@ mod tests {
         assert_eq!(endpoint("https://a.blob.core.windows.net").unwrap().2, None);
         assert!(endpoint("https://a.example/b/c").is_err());
         assert!(account_name("Acme").is_err() && account_name("acme1").is_ok());
+    }
+
+    #[test]
+    fn patterns_overlap_where_one_name_fits_both() {
+        for (a, b, expected) in [
+            ("a", "a", true),
+            ("a", "b", false),
+            ("a*", "ab", true),
+            ("a*", "b", false),
+            ("a*", "ab*", true),
+            ("ab*", "ac*", false),
+            ("*", "x", true),
+            ("*", "$root", true),
+            ("ab*", "a", false),
+        ] {
+            assert_eq!((overlap(a, b), overlap(b, a)), (expected, expected), "{a} {b}");
+        }
     }
 }
