@@ -89,7 +89,7 @@ impl Operation {
         let operation = match Level::of(address) {
             Level::Account => of_account(method, comp, restype),
             Level::Container => of_container(method, comp, restype),
-            Level::Blob => of_blob(method, comp, headers),
+            Level::Blob => of_blob(method, comp, restype, headers),
         }?;
         let known = |name: &str| {
             let is = |known: &&str| known.eq_ignore_ascii_case(name);
@@ -97,6 +97,14 @@ impl Operation {
         };
         if let Some((name, _)) = address.query.iter().find(|(name, _)| !known(name)) {
             return Err(AzureError::UnsupportedQuery { name: name.clone() });
+        }
+        // Of two the store might heed the one that the gate does not look at.
+        let again = |(at, (name, _)): (usize, &(String, String))| {
+            let before = address.query.iter().take(at);
+            before.into_iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
+        };
+        if address.query.iter().enumerate().any(again) {
+            return Err(AzureError::InvalidUri);
         }
         if address.secondary && !matches!(*method, Method::GET | Method::HEAD) {
             return Err(AzureError::UnsupportedVerb);
@@ -237,8 +245,8 @@ fn of_account(method: &Method, comp: &str, restype: &str) -> Result<Op, AzureErr
         ("GET", "service", "stats") => Op::GetServiceStats,
         ("GET" | "HEAD", "account", "properties") => Op::GetAccountInformation,
         ("POST", "service", "userdelegationkey") => Op::GetUserDelegationKey,
-        ("GET", _, "blobs") => Op::FindBlobsByTags,
-        ("POST", _, "batch") => Op::Batch,
+        ("GET", "" | "service", "blobs") => Op::FindBlobsByTags,
+        ("POST", "" | "service", "batch") => Op::Batch,
         (_, _, comp) => return Err(unknown(comp)),
     })
 }
@@ -246,6 +254,10 @@ fn of_account(method: &Method, comp: &str, restype: &str) -> Result<Op, AzureErr
 fn of_container(method: &Method, comp: &str, restype: &str) -> Result<Op, AzureError> {
     if restype == "account" && comp == "properties" {
         return Ok(Op::GetAccountInformation);
+    }
+    // Without it the store would take the container's name for that of a blob in the container `$root`.
+    if restype != "container" {
+        return Err(unknown(comp));
     }
     Ok(match (method.as_str(), comp) {
         ("PUT", "") => Op::CreateContainer,
@@ -263,7 +275,13 @@ fn of_container(method: &Method, comp: &str, restype: &str) -> Result<Op, AzureE
     })
 }
 
-fn of_blob(method: &Method, comp: &str, headers: &HeaderMap) -> Result<Op, AzureError> {
+fn of_blob(method: &Method, comp: &str, restype: &str, headers: &HeaderMap) -> Result<Op, AzureError> {
+    // It would go along, and the store might do to the container what was permitted of the blob.
+    match (method.as_str(), restype, comp) {
+        (_, "", _) => {}
+        ("GET" | "HEAD", "account", "properties") => return Ok(Op::GetAccountInformation),
+        (_, _, _) => return Err(AzureError::UnsupportedQuery { name: "restype".into() }),
+    }
     let copies = headers.contains_key("x-ms-copy-source");
     Ok(match (method.as_str(), comp) {
         ("GET", "") => Op::GetBlob,
@@ -307,7 +325,6 @@ fn of_blob(method: &Method, comp: &str, headers: &HeaderMap) -> Result<Op, Azure
         ("PUT", "immutabilityPolicies") => Op::SetImmutabilityPolicy,
         ("DELETE", "immutabilityPolicies") => Op::DeleteImmutabilityPolicy,
         ("PUT", "legalhold") => Op::SetLegalHold,
-        ("GET" | "HEAD", "properties") if headers.is_empty() => Op::GetAccountInformation,
         (_, comp) => return Err(unknown(comp)),
     })
 }
@@ -373,6 +390,12 @@ mod tests {
             ("PATCH", "/c/b?action=append", &[]),
             ("PUT", "/c/b?resource=file", &[("x-ms-blob-type", "BlockBlob")]),
             ("GET", "/c/b?unknown=1", &[]),
+            // What the store could read otherwise than the gate does.
+            ("DELETE", "/c/b?restype=container", &[]),
+            ("DELETE", "/c/", &[]),
+            ("PUT", "/c/b?comp=tags&comp=block", &[]),
+            ("GET", "/c/b?comp=tags&Comp=block", &[]),
+            ("POST", "/?comp=batch&restype=container", &[]),
             ("PUT", "-secondary/c/b", &[("x-ms-blob-type", "BlockBlob")]),
         ] {
             assert!(of(method, target, headers).is_err(), "{method} {target}");
