@@ -8,14 +8,16 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 
+use crate::azure::auth::Reach;
 use crate::azure::checks::{self, CONTENT_CRC64, CONTENT_MD5, STRUCTURED};
-use crate::azure::commit::{self, OF_PUT_BLOB, Plan, Taken};
+use crate::azure::commit::{self, Listed, Lists, OF_PUT_BLOB, Plan, Taken};
 use crate::azure::copy::FromBlob;
 use crate::azure::error::AzureError;
-use crate::azure::exchange::{Ask, Exchange};
+use crate::azure::exchange::{Ask, Exchange, query};
 use crate::azure::headers;
 use crate::azure::metadata::{self, Hidden};
 use crate::body::checksum::{Algorithm, Checksum, Expectations};
@@ -154,10 +156,10 @@ pub async fn put(exchange: &Exchange<'_>, lease: Lease, source: Source) -> Resul
     let (answer, md5, checksum) = if source.len <= HELD {
         let (plain, checksum) = under(&lease, source.gather()).await?;
         let md5 = Checksum::of(Algorithm::Md5, &plain).value().to_vec();
-        let (answer, _) = straight(exchange, lease, Memory::new(plain), len, stored, &md5).await?;
+        let (answer, _) = straight(exchange, lease, Memory::new(plain), len, stored, Some(&md5)).await?;
         (answer, md5, checksum)
     } else if let Some(md5) = source.md5.clone() {
-        let (answer, checksum) = straight(exchange, lease, source.into_plaintext(), len, stored, &md5).await?;
+        let (answer, checksum) = straight(exchange, lease, source.into_plaintext(), len, stored, Some(&md5)).await?;
         (answer, md5, checksum)
     } else {
         as_block(exchange, lease, source).await?
@@ -203,15 +205,17 @@ async fn straight(
     plaintext: impl Plaintext + 'static,
     len: PlainLen,
     stored: SealedLen,
-    md5: &[u8],
+    md5: Option<&[u8]>,
 ) -> Result<(Response<Incoming>, Option<Checksum>), AzureError> {
     let over = lease.over();
     let (header, mut sealer) = lease.seal_whole(&exchange.place(), len)?;
-    let hidden = Hidden {
+    let mut hidden = Hidden {
         core: Some(*header.core()),
-        sums: metadata::sums(sealer.get()?.metadata_key(), ChecksumKind::Md5, md5)?,
-        alias: None,
+        ..Hidden::default()
     };
+    if let Some(md5) = md5 {
+        hidden.sums = metadata::sums(sealer.get()?.metadata_key(), ChecksumKind::Md5, md5)?;
+    }
     let sealed = SealedBody::new(&header, sealer, plaintext, stored);
     let (fault, verified) = (sealed.fault(), sealed.verified());
     let mut ask = Ask::new(Method::PUT, Vec::new());
@@ -224,15 +228,86 @@ async fn straight(
     Ok((answer, verified.get().copied()))
 }
 
-/// As a block, which the footer turns into a blob.
-async fn as_block(
+/// Over a blob that can have no blocks: straight, its MD5 told to this client only.
+async fn without_md5(
     exchange: &Exchange<'_>,
     lease: Lease,
     mut source: Source,
 ) -> Result<(Response<Incoming>, Vec<u8>, Option<Checksum>), AzureError> {
     let computed = source.want(Algorithm::Md5);
     let len = PlainLen(source.len);
-    let sent = commit::put_block(exchange, lease, OF_PUT_BLOB, source.into_plaintext(), len).await?;
+    let stored = len.sealed().ok_or(AzureError::TooLarge {
+        largest: LARGEST_STORED,
+    })?;
+    let (answer, checksum) = straight(exchange, lease, source.into_plaintext(), len, stored, None).await?;
+    let md5 = computed.get().ok_or(AzureError::StoreFailed)?;
+    Ok((answer, md5.value().to_vec(), checksum))
+}
+
+/// The blocks that are put up for this name and in no blob yet; `None` where the blob is of a kind that has none.
+async fn waiting(exchange: &Exchange<'_>) -> Result<Option<Vec<Listed>>, AzureError> {
+    match Lists::of(exchange, query(&[("blocklisttype", "uncommitted")])).await {
+        Ok(lists) => Ok(Some(lists.uncommitted)),
+        Err(AzureError::Store { code, .. }) if code == "InvalidBlobType" => Ok(None),
+        Err(AzureError::Store { status, code, .. })
+            if status == StatusCode::NOT_FOUND && code != "ContainerNotFound" =>
+        {
+            Ok(Some(Vec::new()))
+        }
+        Err(other) => Err(other),
+    }
+}
+
+/// Whether the client's conditions on the ETag hold by now. The commit is held to all of them; this is for what went before it.
+async fn check(exchange: &Exchange<'_>) -> Result<(), AzureError> {
+    let client = exchange.client();
+    let new_only = exchange.reach == Reach::NewOnly;
+    if !new_only && !client.contains_key(IF_MATCH) && !client.contains_key(IF_NONE_MATCH) {
+        return Ok(());
+    }
+    let mut ask = Ask::new(Method::HEAD, Vec::new());
+    headers::copy(client, &mut ask.headers, &["x-ms-lease-id"]);
+    let etag = match exchange.ask(ask).await {
+        Ok(head) => head.headers().get(ETAG).cloned(),
+        Err(AzureError::Store { status, .. }) if status == StatusCode::NOT_FOUND => None,
+        Err(other) => return Err(other),
+    };
+    let is = |name| {
+        let asked: Option<&HeaderValue> = client.get(name);
+        asked.map(|asked| etag.as_ref().is_some_and(|etag| asked == "*" || asked == etag))
+    };
+    if etag.is_some() && (new_only || client.get(IF_NONE_MATCH).is_some_and(|asked| asked == "*")) {
+        return Err(AzureError::Store {
+            status: StatusCode::CONFLICT,
+            code: "BlobAlreadyExists".into(),
+            message: "The specified blob already exists.".into(),
+        });
+    }
+    match is(IF_MATCH) == Some(false) || is(IF_NONE_MATCH) == Some(true) {
+        true => Err(AzureError::ConditionNotMet),
+        false => Ok(()),
+    }
+}
+
+/// As a block, which the footer turns into a blob.
+async fn as_block(
+    exchange: &Exchange<'_>,
+    lease: Lease,
+    mut source: Source,
+) -> Result<(Response<Incoming>, Vec<u8>, Option<Checksum>), AzureError> {
+    // Asked before the body is: a block that can't be committed would stay, and keep clients from blocks with shorter ids.
+    check(exchange).await?;
+    let Some(waiting) = waiting(exchange).await? else {
+        return without_md5(exchange, lease, source).await;
+    };
+    // All ids of a blob have one length, those of blocks included that are put up and that Put Blob does away with.
+    let id_len = waiting
+        .first()
+        .map_or(OF_PUT_BLOB.len(), |block| block.id.client().len());
+    let name = OF_PUT_BLOB.get(..id_len).unwrap_or(OF_PUT_BLOB);
+    let computed = source.want(Algorithm::Md5);
+    let len = PlainLen(source.len);
+    let sent = commit::put_block(exchange, lease, name, source.into_plaintext(), len).await?;
     let md5 = computed
         .get()
         .map(|md5| md5.value().to_vec())
@@ -241,7 +316,7 @@ async fn as_block(
     let plan = Plan {
         blocks: vec![(Taken::Uncommitted, sent.id)],
         entries: vec![sent.entry],
-        client_len: OF_PUT_BLOB.len(),
+        client_len: name.len(),
         md5: Some((ChecksumKind::Md5, md5.clone())),
         pin: None,
     };

@@ -170,6 +170,40 @@ def blocks():
     assert many.download_blob().readall() == bytes(number % 256 for number in range(300))
 
 
+def over_what_was_there():
+    """A long Put Blob goes up as a block: what waits under the name, or is there already, must neither hinder it nor be lost to it."""
+    long = content(600_000)
+    for size in (1, 6, 20, 48):
+        blob = files.get_blob_client(f"waiting/{size}")
+        blob.stage_block("i" * size, b"waits")
+        blob.upload_blob(long)
+        assert blob.download_blob().readall() == long, size
+        assert blob.get_blob_properties().content_settings.content_md5 == hashlib.md5(long).digest(), size
+        assert blob.get_block_list("uncommitted")[1] == [], size
+        blob.stage_block("any length", b"x")
+        blob.commit_block_list([BlobBlock("any length")])
+        assert blob.download_blob().readall() == b"x", size
+    # What is refused leaves nothing behind that would refuse the client's own blocks.
+    blob = files.get_blob_client("refused")
+    blob.upload_blob(b"was there")
+    refused(lambda: blob.upload_blob(long), 409, "BlobAlreadyExists")
+    other = {"etag": '"0x1"', "match_condition": MatchConditions.IfNotModified}
+    refused(lambda: blob.upload_blob(long, overwrite=True, **other), 412, "ConditionNotMet")
+    refused(lambda: files.get_blob_client("not there").upload_blob(long, overwrite=True, **other), 412, "ConditionNotMet")
+    crc = {"x-ms-content-crc64": base64.b64encode(bytes(8)).decode()}
+    refused(lambda: blob.upload_blob(long, overwrite=True, headers=crc), 400, "Crc64Mismatch")
+    blob.stage_block("short", b"x")
+    assert blob.download_blob().readall() == b"was there"
+    etag = blob.get_blob_properties().etag
+    blob.upload_blob(long, overwrite=True, etag=etag, match_condition=MatchConditions.IfNotModified)
+    assert blob.download_blob().readall() == long
+    row = files.get_blob_client("was a row")
+    row.create_append_blob()
+    row.append_block(b"row")
+    row.upload_blob(long, overwrite=True)
+    assert row.download_blob().readall() == long
+
+
 def appended():
     blob = files.get_blob_client("append")
     blob.create_append_blob(metadata={"a": "b"})
@@ -427,6 +461,7 @@ for step in (
     wrong_bodies,
     long_blobs,
     blocks,
+    over_what_was_there,
     appended,
     described,
     copied,
