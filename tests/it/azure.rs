@@ -13,14 +13,24 @@ const BINARY: &str = env!("CARGO_BIN_EXE_portcullis");
 
 #[test]
 fn the_azure_sdk_does_not_notice_the_gate() {
+    driven("azure_sdk");
+}
+
+#[test]
+fn no_spelling_leads_through_the_wall_between_tenants() {
+    driven("azure_walls");
+}
+
+/// Runs a script of `tests/conformance` against a `portcullis dev` of its own.
+fn driven(script: &str) {
     let Some(azurite) = std::env::var_os("PORTCULLIS_AZURITE") else {
         println!("PORTCULLIS_AZURITE is not set: the Azure side was not tested");
         return;
     };
-    let dev = Dev::start(Path::new(&azurite));
+    let dev = Dev::start(script, Path::new(&azurite));
     let python = std::env::var_os("PORTCULLIS_PYTHON")
         .expect("PORTCULLIS_PYTHON names a Python with the SDKs of tests/conformance/requirements.txt; ./test sets it");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/azure_sdk.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/conformance/{script}.py"));
     let done = Command::new(python)
         .arg(script)
         .arg(BINARY)
@@ -44,8 +54,8 @@ struct Dev {
 }
 
 impl Dev {
-    fn start(azurite: &Path) -> Self {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("azure");
+    fn start(name: &str, azurite: &Path) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let (data, log) = (folder.join("data"), folder.join("log"));
         let _ = fs::remove_dir_all(&data);
         fs::create_dir_all(&folder).unwrap();
