@@ -1,5 +1,8 @@
 //! What the people who run the gate ask it: alive, ready, metrics. On its own listener, in plain HTTP, for addresses that
-//! clients can't reach; it tells no secret and changes nothing.
+//! clients can't reach; it tells no secret and changes nothing. Whoever has the token may have a tenant's key proved at once
+//! (`POST /recheck?tenant=…`): a wish, on which the vault decides as ever.
+
+mod rechecks;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -9,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::server::conn::http1;
@@ -19,6 +22,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+pub use rechecks::Rechecks;
 
 use crate::telemetry::metrics;
 
@@ -31,6 +36,7 @@ const AFTER_FAILURE: Duration = Duration::from_millis(50);
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const NOT_FOUND: (StatusCode, &[u8]) = (StatusCode::NOT_FOUND, b"not found\n");
 /// OpenMetrics 1.0.0, section "Overall Structure": without it Prometheus reads the older text format.
 const OPENMETRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
@@ -51,7 +57,14 @@ type Pages = BTreeMap<&'static str, Box<dyn Fn() -> String + Send + Sync>>;
 /// A bound socket that does not accept yet.
 pub struct Admin {
     socket: TcpListener,
+    told: Told,
+}
+
+/// What is told besides health and metrics.
+#[derive(Default)]
+struct Told {
     pages: Pages,
+    rechecks: Option<Arc<Rechecks>>,
 }
 
 impl Admin {
@@ -61,14 +74,21 @@ impl Admin {
     /// The address is taken, not this machine's, or not allowed.
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
-        let pages = Pages::new();
-        Ok(Self { socket, pages })
+        let told = Told::default();
+        Ok(Self { socket, told })
     }
 
     /// Also answers GET of `path` with the JSON that `page` makes.
     #[must_use]
     pub fn with_page(mut self, path: &'static str, page: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        self.pages.insert(path, Box::new(page));
+        self.told.pages.insert(path, Box::new(page));
+        self
+    }
+
+    /// Lets proofs be wished for.
+    #[must_use]
+    pub fn with_rechecks(mut self, rechecks: Option<Arc<Rechecks>>) -> Self {
+        self.told.rechecks = rechecks;
         self
     }
 
@@ -83,7 +103,7 @@ impl Admin {
     /// Answers until `stop`, which should come after the drain: probes are still answered meanwhile.
     pub async fn run(self, readiness: watch::Receiver<Readiness>, stop: CancellationToken) {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let pages = Arc::new(self.pages);
+        let told = Arc::new(self.told);
         let mut connections = JoinSet::new();
         loop {
             let accept = async {
@@ -99,9 +119,9 @@ impl Admin {
             };
             match accepted {
                 Ok((stream, place)) => {
-                    let (readiness, pages) = (readiness.clone(), Arc::clone(&pages));
+                    let (readiness, told) = (readiness.clone(), Arc::clone(&told));
                     connections.spawn(async move {
-                        serve(stream, readiness, &pages).await;
+                        serve(stream, readiness, &told).await;
                         drop(place);
                     });
                 }
@@ -114,9 +134,9 @@ impl Admin {
     }
 }
 
-async fn serve(stream: TcpStream, readiness: watch::Receiver<Readiness>, pages: &Pages) {
+async fn serve(stream: TcpStream, readiness: watch::Receiver<Readiness>, told: &Told) {
     let service = service_fn(move |request: Request<_>| {
-        let answer = answer(&request, *readiness.borrow(), pages);
+        let answer = answer(&request, *readiness.borrow(), told);
         async move { Ok::<_, Infallible>(answer) }
     });
     let served = http1::Builder::new()
@@ -129,8 +149,9 @@ async fn serve(stream: TcpStream, readiness: watch::Receiver<Readiness>, pages: 
     }
 }
 
-fn answer<B>(request: &Request<B>, readiness: Readiness, pages: &Pages) -> Response<Full<Bytes>> {
-    let page = pages
+fn answer<B>(request: &Request<B>, readiness: Readiness, told: &Told) -> Response<Full<Bytes>> {
+    let page = told
+        .pages
         .get(request.uri().path())
         .filter(|_| request.method() == Method::GET);
     let (status, content_type, body) = match (request.method(), request.uri().path()) {
@@ -140,14 +161,24 @@ fn answer<B>(request: &Request<B>, readiness: Readiness, pages: &Pages) -> Respo
             (status, TEXT, Bytes::from_static(word))
         }
         (&Method::GET, "/metrics") => (StatusCode::OK, OPENMETRICS, Bytes::from(metrics::render())),
+        (&Method::POST, "/recheck") => {
+            let (status, word) = match &told.rechecks {
+                Some(rechecks) => rechecks.answer(request),
+                None => NOT_FOUND,
+            };
+            (status, TEXT, Bytes::from_static(word))
+        }
         _ => match page {
             Some(page) => (StatusCode::OK, JSON, Bytes::from(page())),
-            None => (StatusCode::NOT_FOUND, TEXT, Bytes::from_static(b"not found\n")),
+            None => (NOT_FOUND.0, TEXT, Bytes::from_static(NOT_FOUND.1)),
         },
     };
     let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, content_type);
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        answer.headers_mut().insert(RETRY_AFTER, rechecks::AGAIN);
+    }
     answer
 }
 
@@ -201,18 +232,18 @@ mod tests {
     #[test]
     fn metrics_are_openmetrics() {
         let request = Request::get("/metrics").body(()).unwrap();
-        let answer = answer(&request, Readiness::Ready, &Pages::new());
+        let answer = answer(&request, Readiness::Ready, &Told::default());
         assert_eq!(answer.status(), StatusCode::OK);
         assert_eq!(answer.headers()[CONTENT_TYPE], OPENMETRICS);
     }
 
     #[test]
     fn a_page_is_made_anew_for_each_get() {
-        let mut pages = Pages::new();
-        pages.insert("/cckm", Box::new(|| "{}".to_owned()));
+        let mut told = Told::default();
+        told.pages.insert("/cckm", Box::new(|| "{}".to_owned()));
         let ask = |method| {
             let request = Request::builder().method(method).uri("/cckm").body(()).unwrap();
-            answer(&request, Readiness::Ready, &pages).status()
+            answer(&request, Readiness::Ready, &told).status()
         };
         assert_eq!(
             (ask(Method::GET), ask(Method::POST)),
@@ -227,10 +258,12 @@ mod tests {
             (Method::GET, "/metrics/"),
             (Method::POST, "/healthz"),
             (Method::PUT, "/readyz"),
+            (Method::GET, "/recheck"),
+            (Method::POST, "/recheck?tenant=acme"),
         ] {
             let request = Request::builder().method(method).uri(path).body(()).unwrap();
             assert_eq!(
-                answer(&request, Readiness::Ready, &Pages::new()).status(),
+                answer(&request, Readiness::Ready, &Told::default()).status(),
                 StatusCode::NOT_FOUND
             );
         }

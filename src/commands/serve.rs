@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{Admin, Readiness};
+use crate::admin::{Admin, Readiness, Rechecks};
 use crate::azure::account::{self as azure, Accounts};
 use crate::cckm::CckmError;
 use crate::commands::hardening::{Hardened, harden};
@@ -130,7 +130,10 @@ impl Gate {
             .await
             .map_err(|source| cannot("admin", config.admin, source))?;
         let (managers, mut watching) = (std::mem::take(&mut config.cckm), Watching::default());
-        let bound = bound.with_page(watching::PATH, watching.page());
+        let rechecks = config.recheck_token.take().map(|token| Arc::new(Rechecks::new(token)));
+        let bound = bound
+            .with_page(watching::PATH, watching.page())
+            .with_rechecks(rechecks.clone());
         let mut admin = JoinSet::new();
         admin.spawn(bound.run(seen, admin_stop.clone()));
 
@@ -142,6 +145,9 @@ impl Gate {
             keys,
         } = assemble(config, clock.clone(), &shutdown)?;
         watching.start(managers, &keys, &clock)?;
+        if let Some(rechecks) = rechecks {
+            rechecks.serve(keys);
+        }
         let (gateway, azure) = (Arc::new(gateway), Arc::new(azure));
         let (bound, azure_bound) = (bind(options)?, bind(azure_listeners)?);
         let mut listeners = JoinSet::new();

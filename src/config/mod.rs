@@ -23,6 +23,8 @@ use std::time::Duration;
 pub use azure::{AzureAccount, AzureRule};
 pub use mistake::{Fault, Mistake, Mistakes};
 
+use zeroize::Zeroizing;
+
 use crate::cckm::CckmOptions;
 use crate::config::outside::Outside;
 use crate::config::section::{Report, Section};
@@ -53,6 +55,8 @@ pub struct Config {
     pub trail: Option<TrailOptions>,
     /// Where health and metrics are served.
     pub admin: SocketAddr,
+    /// Who may have keys proved at once: whoever shows this token.
+    pub recheck_token: Option<Zeroizing<Vec<u8>>>,
     /// Where clients are served: one listener at least, no address twice.
     pub listeners: Vec<ListenerOptions>,
     /// How S3 is spoken.
@@ -188,7 +192,9 @@ fn read(mut root: Section<'_, '_>, outside: &Outside<'_>) -> Option<Config> {
     };
 
     let mut taken = Vec::new();
-    let admin = admin(root.section("admin"), outside, &mut taken);
+    let mut section = root.section("admin");
+    let recheck_token = recheck_token(&mut section, outside);
+    let admin = admin(section, outside, &mut taken);
     let (listeners, azure_listeners) = serving::listeners(root.several("listener"), outside, drain, &mut taken);
 
     let s3 = serving::s3(root.section("s3"));
@@ -218,6 +224,7 @@ fn read(mut root: Section<'_, '_>, outside: &Outside<'_>) -> Option<Config> {
         log: log?,
         trail: trail?,
         admin: admin?,
+        recheck_token: recheck_token?,
         listeners,
         s3,
         azure_listeners,
@@ -267,6 +274,18 @@ fn trail(mut section: Section<'_, '_>, outside: &Outside<'_>) -> Option<TrailOpt
         directory: directory?,
         key: key?,
     })
+}
+
+/// As long as no one guesses it.
+fn recheck_token(section: &mut Section<'_, '_>, outside: &Outside<'_>) -> Option<Option<Zeroizing<Vec<u8>>>> {
+    let Some(entry) = section.take("recheck_token") else {
+        return Some(None);
+    };
+    let secret = outside.secret(entry)?;
+    let long = secret
+        .text(32)
+        .map(|text| Some(Zeroizing::new(text.as_bytes().to_vec())));
+    long.map_err(|fault| section.wrong("recheck_token", fault)).ok()
 }
 
 fn admin(

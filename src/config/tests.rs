@@ -26,6 +26,7 @@ impl Files {
             "azure-identity-token",
             "audit",
             "cckm",
+            "recheck",
         ] {
             fs::write(dir.join("secrets").join(secret), format!("{SECRET}\n")).unwrap();
         }
@@ -162,7 +163,7 @@ fn each_mistake_is_told_with_its_place() {
     let table: &[(&str, &str, &str)] = &[
         // Unknown, missing, of the wrong kind.
         ("[log]", "colour = 1\n[log]", "colour: is not known; known here: dev, drain, log, audit, admin, listener, s3, store, keys, identity, tenant, cckm, credential, bucket, account"),
-        ("[admin]", "[admin]\nport = 1", "admin.port: is not known; known here: address"),
+        ("[admin]", "[admin]\nport = 1", "admin.port: is not known; known here: recheck_token, address"),
         ("address = \"0.0.0.0:9000\"\n", "", "listener[0].address: is missing"),
         ("address = \"0.0.0.0:9000\"", "address = 9000", "listener[0].address: should be text, not a number"),
         ("[[listener]]", "[listener]", "listener: should be a list, not a table"),

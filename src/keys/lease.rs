@@ -37,6 +37,8 @@ pub(super) struct Grant {
     holders: AtomicUsize,
     /// Somebody asked for a lease since the last proof.
     touched: AtomicBool,
+    /// Somebody wants a proof now.
+    wanted: AtomicBool,
     /// Wakes the keeper when a grant that nobody used is used again.
     pub(super) wake: tokio::sync::Notify,
     over: CancellationToken,
@@ -83,6 +85,7 @@ impl Grant {
             deks: Mutex::default(),
             holders: AtomicUsize::new(0),
             touched: AtomicBool::new(true),
+            wanted: AtomicBool::new(false),
             wake: tokio::sync::Notify::new(),
             over: CancellationToken::new(),
             silence: Mutex::default(),
@@ -138,6 +141,17 @@ impl Grant {
         self.over.cancel();
         self.wake.notify_one();
         why
+    }
+
+    /// Has its keeper ask for a proof at once, in use or not.
+    pub(super) fn want_proof(&self) {
+        self.wanted.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    /// Whether that was wanted since it was last asked.
+    pub(super) fn proof_wanted(&self) -> bool {
+        self.wanted.swap(false, Ordering::AcqRel)
     }
 
     /// In use since the last proof, or held by a running stream now.

@@ -35,7 +35,7 @@ use std::time::Duration;
 
 pub use lease::{Lease, Leased, UseError};
 pub use refusal::Refusal;
-pub use tenant::TenantKey;
+pub use tenant::{Recheck, TenantKey};
 pub use terms::{CleanUp, Expired, Terms, WhenRevoked};
 
 use crate::keys::budget::{Budget, Budgets, Share};
@@ -186,6 +186,13 @@ impl Keys {
     /// The leases of one tenant, to be asked for later.
     pub fn of(&self, tenant: &str) -> TenantLeases {
         TenantLeases(self.tenants.get(tenant).map(Arc::clone))
+    }
+
+    /// Has the tenant's live leases proved at once, instead of within a third of the bound: for whoever has heard that something
+    /// changed. It decides nothing: what the vault and Entra answer counts as ever, and their silence ends nothing. `None` without
+    /// such a tenant.
+    pub fn recheck(&self, tenant: &str) -> Option<Recheck> {
+        Some(self.tenants.get(tenant)?.recheck())
     }
 
     /// A lease on a DEK that is in memory under a live lease; nobody is asked.

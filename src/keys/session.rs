@@ -139,6 +139,20 @@ impl Sessions {
         }
     }
 
+    /// Exchanges a token anew in the background, unless one is younger than `age`. The one there is goes on meanwhile, and if nobody
+    /// answers.
+    pub(super) fn recheck(self: &Arc<Self>, age: Duration) {
+        let now = self.clock.now();
+        let old = self
+            .state()
+            .live
+            .as_ref()
+            .is_some_and(|live| now.since(live.exchanged) >= age);
+        if old {
+            self.refresh_in_background(now);
+        }
+    }
+
     /// A session for what proves nothing.
     ///
     /// # Errors

@@ -143,6 +143,12 @@ impl Version {
         }
     }
 
+    /// Has a live grant proved at once. Whether there was one.
+    pub(super) fn recheck(&self) -> bool {
+        let grant = self.state().grant.clone().filter(|grant| grant.live().is_ok());
+        grant.inspect(|grant| grant.want_proof()).is_some()
+    }
+
     /// The last no or silence, while it answers for the vault.
     pub(super) fn refuses(&self) -> Option<Refusal> {
         let now = self.clock.now();
@@ -424,7 +430,7 @@ async fn keep(version: Arc<Version>, grant: Arc<Grant>) {
     let mut renewal: Option<Renewal> = None;
     while grant.live().is_ok() {
         let now = clock.now();
-        jumped |= now.wall_jump(last_look) > WALL_JUMP;
+        jumped |= now.wall_jump(last_look) > WALL_JUMP || grant.proof_wanted();
         last_look = now;
         let left = grant.ends().left(now);
         let to_due = left.saturating_sub(lead).max(not_before.saturating_sub(now.boot));

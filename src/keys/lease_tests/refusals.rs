@@ -3,7 +3,7 @@
 use super::world::{BOUND, TENANT, World, pass, seconds, silent};
 use crate::keys::budget::Budgets;
 use crate::keys::refusal::{Refusal, Revoked};
-use crate::keys::{CleanUp, OpenError, Terms, WhenRevoked};
+use crate::keys::{CleanUp, OpenError, Recheck, Terms, WhenRevoked};
 
 #[tokio::test(start_paused = true)]
 async fn a_yes_asked_for_before_a_no_was_heard_counts_for_nothing() {
@@ -114,4 +114,51 @@ async fn a_silence_does_not_hide_a_no() {
     world.vault.set().unwrap = Some(Revoked::KeyNotFound.into());
     lease.over().cancelled().await;
     assert_eq!(lease.check(), Err(Revoked::KeyNotFound.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recheck_hears_a_no_at_once_and_decides_nothing_itself() {
+    let world = World::new();
+    let gate = world.gate();
+    assert_eq!(gate.recheck(TENANT), Some(Recheck::Asked(0)), "nobody is in use");
+    assert_eq!(gate.recheck("nobody"), None);
+    let lease = gate.to_write(TENANT).await.unwrap();
+    pass(seconds(3)).await;
+    let unwraps = world.vault.unwraps();
+    assert_eq!(gate.recheck(TENANT), Some(Recheck::Asked(1)));
+    for _ in 0..100 {
+        assert_eq!(gate.recheck(TENANT), Some(Recheck::TooSoon));
+    }
+    pass(seconds(1)).await;
+    assert_eq!(world.vault.unwraps() - unwraps, 1);
+    // Silence ends nothing.
+    world.vault.set().unwrap = Some(silent());
+    pass(seconds(2)).await;
+    gate.recheck(TENANT);
+    pass(seconds(1)).await;
+    assert!(lease.check().is_ok());
+    world.vault.set().unwrap = None;
+    pass(seconds(9)).await;
+    world.vault.disable(1);
+    gate.recheck(TENANT);
+    pass(seconds(1)).await;
+    assert_eq!(lease.check(), Err(Revoked::KeyDisabled.into()));
+}
+
+/// What a token outlives shows as well.
+#[tokio::test(start_paused = true)]
+async fn a_recheck_asks_entra_anew_but_not_in_a_row() {
+    let world = World::new();
+    let gate = world.gate();
+    let lease = gate.to_write(TENANT).await.unwrap();
+    let exchanges = world.vault.set().exchanges;
+    pass(seconds(5)).await;
+    gate.recheck(TENANT);
+    pass(seconds(1)).await;
+    assert_eq!(world.vault.set().exchanges, exchanges, "the token is new");
+    pass(seconds(30)).await;
+    world.vault.set().entra = Some(Revoked::AppDisabled.into());
+    gate.recheck(TENANT);
+    pass(seconds(1)).await;
+    assert_eq!(lease.check(), Err(Revoked::AppDisabled.into()));
 }

@@ -1,10 +1,14 @@
 //! One tenant's keys: which DEK to seal with, and the lease for any envelope that names this tenant's CMK.
 
+mod opening;
+mod recheck;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::keys::Bounds;
 use crate::keys::deks::{NoDek, SharedDeks};
 use crate::keys::lease::Lease;
 use crate::keys::refusal::{Refusal, Revoked, Unavailable};
@@ -13,8 +17,9 @@ use crate::keys::service::{Epoch, KeyState, KeyVault, Keyring};
 use crate::keys::session::{Sessions, Shares};
 use crate::keys::terms::{CleanUp, Expired, Terms, WhenRevoked};
 use crate::keys::version::Version;
-use crate::keys::{Bounds, NotOurs, OpenError};
 use crate::seal::{CmkRef, DekId, Envelope, KeyVersion, OriginSecrets};
+pub use recheck::Recheck;
+
 use crate::telemetry::audit::{self, Event};
 use crate::telemetry::clock::{Clock, Moment};
 
@@ -54,6 +59,7 @@ pub(super) struct TenantKeys {
     /// One search for the DEK to write with, however many requests wait for it.
     choosing: Arc<tokio::sync::Mutex<()>>,
     looking: AtomicBool,
+    rechecked: Mutex<Option<Moment>>,
     refused: Mutex<Option<Refused>>,
 }
 
@@ -122,6 +128,7 @@ impl TenantKeys {
             writing: Mutex::default(),
             choosing: Arc::default(),
             looking: AtomicBool::new(false),
+            rechecked: Mutex::default(),
             refused: Mutex::default(),
         })
     }
@@ -157,64 +164,6 @@ impl TenantKeys {
             (Err(Refusal::Revoked(no)), WhenRevoked::DenyData) => Ok(CleanUp::Revoked(no)),
             (Err(refusal), _) => Err(refusal),
         }
-    }
-
-    /// A lease on the DEK that sealed an object, by the object's own envelope.
-    pub(super) async fn to_open(self: &Arc<Self>, dek: DekId, envelope: &Envelope) -> Result<Lease, OpenError> {
-        self.origin
-            .verify(&self.name, dek, envelope)
-            .map_err(|_| OpenError::NotOurs(NotOurs::Origin))?;
-        if envelope.cmk() != self.cmk {
-            return Err(OpenError::NotOurs(NotOurs::Cmk));
-        }
-        if let Some(lease) = self.warm(dek) {
-            return Ok(lease);
-        }
-        // Once an object's own version was refused, what a rewrap left comes first: else the vault would be asked about the
-        // refused one for ever.
-        let mut refused = Vec::new();
-        let known = self.rewrapped.known(dek);
-        if let Some(lease) = self.first_that_opens(dek, &known, &mut refused).await? {
-            return Ok(lease);
-        }
-        let own = self.version(envelope.version());
-        let no = match own.lease(dek, &Arc::new(envelope.clone())).await {
-            Ok(lease) => return Ok(lease),
-            Err(Refusal::BadEnvelope) => return Err(OpenError::NotOurs(NotOurs::Envelope)),
-            Err(refusal) => refusal,
-        };
-        if !of_one_version(no) {
-            return Err(OpenError::Refused(no));
-        }
-        refused.push(own.id);
-        let newest = self.writing().as_ref().map(|writing| writing.version.id);
-        let found = self.rewrapped.search(dek, newest, &refused).await;
-        let found = found.map_err(OpenError::Refused)?;
-        let lease = self.first_that_opens(dek, &found, &mut refused).await?;
-        lease.ok_or(OpenError::Refused(no))
-    }
-
-    /// A lease by the first of these envelopes that opens. The versions that say no are added to `refused`; those in it already
-    /// are not asked.
-    async fn first_that_opens(
-        self: &Arc<Self>,
-        dek: DekId,
-        envelopes: &[Arc<Envelope>],
-        refused: &mut Vec<KeyVersion>,
-    ) -> Result<Option<Lease>, OpenError> {
-        for envelope in envelopes {
-            if refused.contains(&envelope.version()) {
-                continue;
-            }
-            match self.version(envelope.version()).lease(dek, envelope).await {
-                Ok(lease) => return Ok(Some(lease)),
-                Err(no) if of_one_version(no) => refused.push(envelope.version()),
-                // What a rewrap left says nothing of the object.
-                Err(Refusal::BadEnvelope) => {}
-                Err(refusal) => return Err(OpenError::Refused(refusal)),
-            }
-        }
-        Ok(None)
     }
 
     /// A lease on a DEK that is in memory already.
