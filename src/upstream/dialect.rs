@@ -64,6 +64,8 @@ pub struct Dialect {
     pub largest_object: u64,
     /// Buckets lie in regions, each at an address of its own, and the store says which.
     pub regional: bool,
+    /// A copy's tags follow `x-amz-tagging-directive` alone. radosgw 16 passes over it: a copy that is told new metadata loses its tags.
+    pub copies_tags: bool,
 }
 
 const GIB: u64 = 1 << 30;
@@ -80,6 +82,7 @@ impl Dialect {
             largest_put: 5 * GIB,
             largest_object: 5 * TIB,
             regional: false,
+            copies_tags: false,
         };
         match provider {
             Provider::Aws => Self {
@@ -88,9 +91,14 @@ impl Dialect {
                 // 10,000 parts of 5 GiB: 48.8 TiB.
                 largest_object: 10_000 * 5 * GIB,
                 regional: true,
+                copies_tags: true,
                 ..common
             },
-            Provider::Minio | Provider::Garage | Provider::Ceph | Provider::Other => common,
+            Provider::Minio => Self {
+                copies_tags: true,
+                ..common
+            },
+            Provider::Garage | Provider::Ceph | Provider::Other => common,
         }
     }
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::keys::Lease;
 use crate::s3::copy::document::{CopyResult, Of};
-use crate::s3::copy::restate::{Directives, TAGGING_DIRECTIVE};
+use crate::s3::copy::restate::{Directive, Directives, TAGGING, TAGGING_DIRECTIVE};
 use crate::s3::copy::source::COPY_SOURCE;
 use crate::s3::copy::{CHECKSUMS, CopyError, TRIES, kept, of_source, reseal, source_of};
 use crate::s3::error::S3Error;
@@ -25,6 +25,7 @@ use crate::upstream::{ConditionalWrites, StoreBody};
 const ALIAS: HeaderName = HeaderName::from_static("x-amz-meta-portcullis-alias");
 /// An object of many segments bears it, so that a reader asks for its footer first.
 const MULTIPART: HeaderName = HeaderName::from_static("x-amz-meta-portcullis-multipart");
+const TAGGING_COUNT: HeaderName = HeaderName::from_static("x-amz-tagging-count");
 const SOURCE_OWNER: HeaderName = HeaderName::from_static("x-amz-source-expected-bucket-owner");
 const VERSION_ID: HeaderName = HeaderName::from_static("x-amz-version-id");
 const SOURCE_VERSION_ID: HeaderName = HeaderName::from_static("x-amz-copy-source-version-id");
@@ -52,11 +53,12 @@ pub async fn object(exchange: &Exchange<'_>, from: &Object<'_>, lease: Lease) ->
     if copying.is_itself() && from.version.is_none() && !directives.change(client) {
         return Err(CopyError::Itself.into());
     }
-    if copying.is_the_stores() {
-        copying.by_the_store(&lease).await
-    } else {
-        reseal::copy(&copying, lease).await
+    if copying.is_the_stores()
+        && let Some(answer) = copying.by_the_store(&lease).await?
+    {
+        return Ok(answer);
     }
+    reseal::copy(&copying, lease).await
 }
 
 impl Copying<'_> {
@@ -87,10 +89,24 @@ impl Copying<'_> {
             .any(|name| self.client().contains_key(name))
     }
 
-    async fn by_the_store(&self, lease: &Lease) -> Result<Response<Bytes>, S3Error> {
+    /// Whether a copy of this source has tags that the store's own copy would lose.
+    fn loses_tags(&self, source: &Verified) -> bool {
+        let some = |tags: &HeaderValue, none: &[u8]| tags.as_bytes() != none;
+        let tagged = match self.directives.tagging {
+            Directive::Copy => source.store.get(&TAGGING_COUNT).is_some_and(|count| some(count, b"0")),
+            Directive::Replace => self.client().get(&TAGGING).is_some_and(|tags| some(tags, b"")),
+        };
+        tagged && !self.exchange.container().store.dialect().copies_tags
+    }
+
+    /// `None`: the store can't, without loss.
+    async fn by_the_store(&self, lease: &Lease) -> Result<Option<Response<Bytes>>, S3Error> {
         let mut refused = None;
         for _ in 0..TRIES {
             let source = source_of(self.from, self.client()).await?;
+            if self.loses_tags(&source) {
+                return Ok(None);
+            }
             let pin = source.etag().cloned();
             // The same source once more: it is not the pin that failed.
             if let Some((failed, error)) = refused.take()
@@ -106,7 +122,7 @@ impl Copying<'_> {
                 Err(error @ S3Error::Store { .. }) if error.status() == StatusCode::PRECONDITION_FAILED => {
                     refused = Some((pin, error));
                 }
-                done => return done,
+                done => return done.map(Some),
             }
         }
         Err(S3Error::StoreFailed)

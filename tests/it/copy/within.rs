@@ -2,15 +2,21 @@
 
 use http::header::{ETAG, LAST_MODIFIED};
 use http::{HeaderMap, Method};
+use portcullis::upstream::{Dialect, Provider};
 
 use crate::copy::{LEN, copied, copy, describes, element, headers, plain, put, put_report, refused, tags};
 use crate::world::{ARCHIVE, SYSTEM_CONTAINER, World};
 
 const ALIAS: &str = "x-amz-meta-portcullis-alias";
+/// A store whose own copies have the tags that they should.
+const KEEPS_TAGS: Dialect = Dialect {
+    copies_tags: true,
+    ..Dialect::of(Provider::Other)
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_store_copies_and_readers_take_it_under_its_new_name() {
-    let world = World::start().await;
+    let world = World::before(KEEPS_TAGS).await;
     let (acme, archive) = (&world.acme, world.acme.at(ARCHIVE));
     let plain = plain(LEN);
     put_report(acme, &plain).await;
@@ -107,6 +113,31 @@ async fn an_object_is_copied_onto_itself_only_where_that_changes_it() {
     )
     .await;
     describes(acme, "report", "text/new", Some("red")).await;
+}
+
+/// A store of which it isn't known is not trusted with it: radosgw 16 would drop them.
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_are_not_left_to_a_store_that_may_lose_them() {
+    for (dialect, by_the_store) in [(KEEPS_TAGS, true), (Dialect::default(), false)] {
+        let world = World::before(dialect).await;
+        let (acme, plain) = (&world.acme, plain(LEN));
+        put_report(acme, &plain).await;
+        acme.put("untagged", &plain).await;
+        let replaced = [("x-amz-tagging-directive", "REPLACE"), ("x-amz-tagging", "other=1")];
+        let none = [("x-amz-tagging-directive", "REPLACE")];
+        for (from, said, has, stays) in [
+            ("report", &[][..], &["empty", "kind"][..], by_the_store),
+            ("report", &replaced, &["other"], by_the_store),
+            ("report", &none, &[], true),
+            ("untagged", &[], &[], true),
+        ] {
+            copied(acme, &format!("acme-files/{from}"), "copy", said).await;
+            assert_eq!(tags(&world, "acme-files", "copy").await, has, "{from} {said:?}");
+            assert!(acme.get("copy").await.is(&plain));
+            let same = world.stored("acme", from).await.body == world.stored("acme", "copy").await.body;
+            assert_eq!(same, stays, "{from} {said:?}: the store's own copy");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
