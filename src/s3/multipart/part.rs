@@ -1,7 +1,7 @@
 //! UploadPart. A part is sealed alone, by whichever replica it reaches. One that can only be the last waits in the system
 //! container; the client sees no difference.
 
-use http::header::{CONTENT_LENGTH, ETAG};
+use http::header::{CONTENT_LENGTH, ETAG, EXPECT};
 use http::{HeaderMap, HeaderValue, Method, Response};
 use hyper::body::Incoming;
 
@@ -26,6 +26,8 @@ pub struct NewPart {
     number: u32,
     len: PlainLen,
     sealed: SealedLen,
+    /// Its client holds the body back until it is asked for it: the store is asked first.
+    expected: bool,
 }
 
 /// A part that is stored.
@@ -60,7 +62,12 @@ impl NewPart {
         let room = if number == MAX_PART_NUMBER { TAIL } else { 0 };
         let most = dialect.largest_put.saturating_sub(room);
         match len.segment() {
-            Some(sealed) if sealed.0 <= most => Ok(Self { number, len, sealed }),
+            Some(sealed) if sealed.0 <= most => Ok(Self {
+                number,
+                len,
+                sealed,
+                expected: false,
+            }),
             _ => Err(S3Error::TooLarge {
                 largest: SealedLen(most).largest_segment().0,
             }),
@@ -89,6 +96,10 @@ pub async fn put(
         Payload::Signed(_) | Payload::Unsigned => None,
     };
     let sent = Sent::new(body, framing, expectations, part.len.0);
+    let part = NewPart {
+        expected: headers::expects(client),
+        ..part
+    };
     let put = store(&upload, part, lease, Box::new(sent)).await?;
 
     let mut response = Response::new(());
@@ -129,8 +140,13 @@ pub async fn store(
         match home {
             PartHome::Upstream => {
                 let query = format!("partNumber={}&", part.number);
+                let mut asking = HeaderMap::new();
+                // Of a part that waits apart it is known without: whether the upload is there is asked before the body is.
+                if part.expected {
+                    asking.insert(EXPECT, HeaderValue::from_static("100-continue"));
+                }
                 let answer = upload
-                    .ask(Method::PUT, &query, HeaderMap::new(), StoreBody::sealed(sealed))
+                    .ask(Method::PUT, &query, asking, StoreBody::sealed(sealed))
                     .await?;
                 Ok(answer.into_parts().0.headers)
             }
