@@ -5,6 +5,7 @@ use portcullis::body::checksum::{Algorithm, Checksum};
 
 use crate::multipart::{MIB5, Upload, all, between, bytes, headers, holds, left_over};
 use crate::world::World;
+use crate::world::client::Answer;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parts_in_any_order_through_two_replicas_make_one_object() {
@@ -121,7 +122,7 @@ async fn what_s3_refuses_is_refused_in_its_words() {
     let first = upload.part(1, &bytes(MIB5, 1)).await;
     let small = upload.part(2, b"small").await;
     let third = upload.part(3, b"also small").await;
-    let refused = |answer: crate::world::client::Answer| (answer.status(), answer.code());
+    let refused = |answer: Answer| (answer.status(), answer.code());
     let order = upload.complete(&[small.clone(), first.clone()]).await;
     assert_eq!(refused(order), (400, "InvalidPartOrder".into()));
     let missing = upload.complete(&[first.clone(), (8, small.1.clone())]).await;
@@ -177,5 +178,68 @@ async fn a_body_that_is_not_what_was_stated_makes_no_part() {
         let answer = world.acme.send(Method::PUT, &target, said, &bytes(len, 1)).await;
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.headers["x-amz-checksum-crc32"], right.as_str());
+    }
+}
+
+/// A Complete whose list repeats the part's checksum, as SDKs send it.
+async fn complete_one(upload: &Upload<'_>, etag: &str, algorithm: Algorithm, value: &str) -> Answer {
+    let element = format!("Checksum{}", algorithm.name());
+    let document = format!(
+        "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{etag}</ETag><{element}>{value}</{element}></Part>\
+         </CompleteMultipartUpload>"
+    );
+    let target = format!("{}?uploadId={}", upload.key, upload.id);
+    upload
+        .client
+        .send(Method::POST, &target, headers(&[]), document.as_bytes())
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_of_one_part_has_its_checksum() {
+    let world = World::start().await;
+    for (algorithm, kind) in [
+        (Algorithm::Crc64Nvme, "FULL_OBJECT"),
+        (Algorithm::Crc32, "COMPOSITE"),
+        (Algorithm::Sha256, "COMPOSITE"),
+    ] {
+        for len in [1000, MIB5, MIB5 + 70_000] {
+            let key = format!("{}-{len}", algorithm.name());
+            let (name, body) = (algorithm.header(), bytes(len, 5));
+            let said = [
+                ("x-amz-checksum-algorithm", algorithm.name()),
+                ("x-amz-checksum-type", kind),
+            ];
+            let upload = Upload::begin_with(&world.acme, &key, &said).await;
+            let own = Checksum::of(algorithm, &body);
+            let target = format!("{key}?partNumber=1&uploadId={}", upload.id);
+            let mut stated = headers(&[]);
+            stated.insert(name.clone(), own.to_base64().parse().unwrap());
+            let part = world.acme.send(Method::PUT, &target, stated, &body).await;
+            assert_eq!(
+                (part.status(), &part.headers[&name]),
+                (200, &own.to_base64().parse().unwrap())
+            );
+            let etag = part.headers["etag"].to_str().unwrap();
+
+            let done = complete_one(&upload, etag, algorithm, &own.to_base64()).await;
+            assert_eq!(done.status(), 200, "{key}: {done:?}");
+            let whole = match kind {
+                "FULL_OBJECT" => own.to_base64(),
+                _ => format!("{}-1", Checksum::of_values([&own]).unwrap().to_base64()),
+            };
+            assert_eq!(
+                between(&done, &format!("Checksum{}", algorithm.name())),
+                whole,
+                "{key}: {done:?}"
+            );
+            assert_eq!(between(&done, "ChecksumType"), kind, "{key}");
+            holds(&world, &key, &body).await;
+            let told = headers(&[("x-amz-checksum-mode", "ENABLED")]);
+            let told = world.acme.send(Method::HEAD, &key, told, b"").await;
+            let told = told.headers.get(&name).map(|value| value.to_str().unwrap());
+            // Under 5 MiB it is an object without a footer, whose metadata was fixed before its content was known.
+            assert_eq!(told, (len >= MIB5).then_some(whole.as_str()), "{key}");
+        }
     }
 }
