@@ -101,6 +101,98 @@ impl Pattern {
     pub fn beginning<'n>(&self, name: &'n str) -> Option<&'n str> {
         matches(&self.pieces, name, "", false)
     }
+
+    /// Whether there is a name that both match.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        meet(&self.steps(), &other.steps())
+    }
+
+    /// Whether there is a name that begins as both say.
+    pub fn begin_alike(&self, other: &Self) -> bool {
+        let open = |pattern: &Self| [pattern.steps(), vec![Step::any(Fits::Any)]].concat();
+        meet(&open(self), &open(other))
+    }
+
+    fn steps(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => steps.extend(text.chars().map(|c| Step {
+                    fits: Fits::One(c),
+                    repeats: false,
+                })),
+                Piece::Any => steps.push(Step::any(Fits::Any)),
+                Piece::Tenant => steps.extend([
+                    Step {
+                        fits: Fits::Tenant,
+                        repeats: false,
+                    },
+                    Step::any(Fits::Tenant),
+                ]),
+            }
+        }
+        steps
+    }
+}
+
+/// A pattern as an automaton: each step takes one character, or any number of them.
+#[derive(Clone, Copy)]
+struct Step {
+    fits: Fits,
+    repeats: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Fits {
+    One(char),
+    Tenant,
+    Any,
+}
+
+impl Step {
+    fn any(fits: Fits) -> Self {
+        Self { fits, repeats: true }
+    }
+
+    /// Whether one character does for both.
+    fn meets(self, other: Self) -> bool {
+        match (self.fits, other.fits) {
+            (Fits::One(a), Fits::One(b)) => a == b,
+            (Fits::One(c), Fits::Tenant) | (Fits::Tenant, Fits::One(c)) => is_of_name(c),
+            _ => true,
+        }
+    }
+}
+
+fn is_of_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_')
+}
+
+/// Whether two automata take one text: every pair of places that a common beginning leads to is looked at once.
+fn meet(a: &[Step], b: &[Step]) -> bool {
+    let (mut open, mut seen) = (vec![(0, 0)], std::collections::HashSet::new());
+    while let Some((i, j)) = open.pop() {
+        if !seen.insert((i, j)) {
+            continue;
+        }
+        let (one, other) = (a.get(i), b.get(j));
+        if one.is_none() && other.is_none() {
+            return true;
+        }
+        if one.is_some_and(|step| step.repeats) {
+            open.push((i + 1, j));
+        }
+        if other.is_some_and(|step| step.repeats) {
+            open.push((i, j + 1));
+        }
+        if let (Some(one), Some(other)) = (one, other)
+            && one.meets(*other)
+        {
+            let next = |at: usize, step: &Step| if step.repeats { at } else { at + 1 };
+            open.push((next(i, one), next(j, other)));
+        }
+    }
+    false
 }
 
 /// The shortest cut that matches comes first. Names have 1,024 bytes at most and patterns a few pieces.
@@ -116,10 +208,8 @@ fn matches<'n>(pieces: &[Piece], name: &'n str, tenant: &'n str, whole: bool) ->
             .chain([name.len()])
             .find_map(|at| matches(rest, name.get(at..)?, tenant, whole)),
         Piece::Tenant => {
-            let longest = name
-                .bytes()
-                .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-                .count();
+            // Each of these is one byte.
+            let longest = name.chars().take_while(|c| is_of_name(*c)).count();
             // A prefix that ends in the capture takes all of it: `acme` must not open `acme-other`.
             let least = if rest.is_empty() { longest.max(1) } else { 1 };
             (least..=longest)
@@ -171,6 +261,36 @@ mod tests {
         ] {
             assert_eq!(pattern(text).beginning(key), tenant, "{text} {key}");
         }
+    }
+
+    #[test]
+    fn patterns_overlap_where_one_name_fits_both() {
+        for (a, b, expected) in [
+            ("a", "a", true),
+            ("a", "b", false),
+            ("a*", "ab", true),
+            ("a*", "b", false),
+            ("ab*", "ac*", false),
+            ("ab*", "a", false),
+            ("*", "$root", true),
+            ("*-files", "acme-*", true),
+            ("*-files", "acme-*-logs", false),
+            ("isv-{tenant}", "isv-acme", true),
+            ("isv-{tenant}", "isv-", false),
+            ("isv-{tenant}", "isv-$x", false),
+            ("isv-{tenant}-a", "isv-{tenant}-b", false),
+            ("isv-{tenant}-a", "isv-*", true),
+        ] {
+            let (one, other) = (pattern(a), pattern(b));
+            assert_eq!(
+                (one.overlaps(&other), other.overlaps(&one)),
+                (expected, expected),
+                "{a} {b}"
+            );
+        }
+        assert!(pattern("a/").begin_alike(&pattern("a/b/")));
+        assert!(pattern("{tenant}/").begin_alike(&pattern("acme/")));
+        assert!(!pattern("a/").begin_alike(&pattern("b/")));
     }
 
     #[test]
