@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::tenant::{Denied, Pattern, Within};
 use crate::upstream::AzureStore;
 use crate::upstream::shared_key::AccountKey;
 
@@ -29,16 +30,18 @@ pub struct Account {
     pub rules: Vec<Rule>,
     /// Custom domains.
     pub domains: Vec<String>,
+    /// Every tenant's CMK, as clients are shown it.
+    pub key_urls: Arc<HashMap<Arc<str>, String>>,
 }
 
-/// Containers of one tenant.
+/// Containers that one tenant has, or that each name or blob says the tenant of.
 pub struct Rule {
-    /// A container's name, or the beginning of names if it ends in `*`.
-    pub pattern: String,
-    /// Whose blobs lie there.
-    pub tenant: Arc<str>,
-    /// The tenant's CMK, as clients are shown it.
-    pub key_url: String,
+    /// Their names.
+    pub name: Pattern,
+    /// Whose blobs lie there; the tenant that `name` or `prefix` captures, if `None`.
+    pub tenant: Option<Arc<str>>,
+    /// How the names of blobs begin that belong to the tenant; all do without.
+    pub prefix: Option<Pattern>,
     /// The account's part of the name that blobs are bound to, by default its own: a copy of all containers under another account
     /// stays readable.
     pub sealed_as: String,
@@ -49,7 +52,7 @@ pub struct Rule {
 pub struct Container {
     /// Its name, to clients and in the store.
     pub name: String,
-    /// Whose blobs lie in it.
+    /// Whose blobs lie in it; where tenants share it, whose the request is about: nobody's where it is about the container itself.
     pub tenant: Arc<str>,
     /// The tenant's CMK.
     pub key_url: String,
@@ -57,6 +60,8 @@ pub struct Container {
     pub sealed_as: String,
     /// Where it lies.
     pub store: Arc<AzureStore>,
+    /// Whether it has blobs beside those that this tenant may reach: then nothing may be asked of it as a whole.
+    pub shared: bool,
 }
 
 impl Accounts {
@@ -103,35 +108,55 @@ impl Accounts {
 }
 
 impl Account {
-    /// The container of this name, if it is one of this account's.
-    pub fn container(&self, name: &str) -> Option<Container> {
-        let rule = self.rules.iter().find(|rule| rule.fits(name))?;
-        Some(Container {
+    /// The container of this name, for what is asked of it.
+    ///
+    /// # Errors
+    /// It is none of this account's, or what is asked lies with no tenant.
+    pub fn container(&self, name: &str, within: Within<'_>) -> Result<Container, Denied> {
+        if self.store.system_container() == Some(name) {
+            return Err(Denied::UnknownContainer);
+        }
+        let fits = |rule: &Rule| rule.name.whole(name).map(str::to_owned);
+        let found = self.rules.iter().find_map(|rule| Some((rule, fits(rule)?)));
+        let (rule, by_name) = found.ok_or(Denied::UnknownContainer)?;
+        let (tenant, key_url) = match (&rule.prefix, within) {
+            (None, _) => self.tenant(rule, &by_name).ok_or(Denied::UnknownContainer)?,
+            (Some(prefix), Within::Key(key)) => {
+                let by_prefix = prefix.beginning(key).ok_or(Denied::OutsidePrefix)?;
+                let named = if by_name.is_empty() { by_prefix } else { &by_name };
+                self.tenant(rule, named).ok_or(Denied::OutsidePrefix)?
+            }
+            (Some(_), Within::Itself) => (Arc::from(""), String::new()),
+        };
+        Ok(Container {
             name: name.to_owned(),
-            tenant: Arc::clone(&rule.tenant),
-            key_url: rule.key_url.clone(),
+            tenant,
+            key_url,
             sealed_as: format!("{}/{name}", rule.sealed_as),
             store: Arc::clone(&self.store),
+            shared: rule.prefix.is_some(),
         })
+    }
+
+    fn tenant(&self, rule: &Rule, captured: &str) -> Option<(Arc<str>, String)> {
+        let named = rule.tenant.as_deref().unwrap_or(captured);
+        let (tenant, key_url) = self.key_urls.get_key_value(named)?;
+        Some((Arc::clone(tenant), key_url.clone()))
     }
 
     /// Whether every container of the upstream account is this account's: then it may also do what concerns all of them.
     pub fn is_sole(&self) -> bool {
-        self.rules.iter().any(|rule| rule.pattern == "*")
+        self.rules
+            .iter()
+            .any(|rule| rule.name.as_str() == "*" && rule.prefix.is_none())
     }
 
-    /// A tenant that is asked where no container is named: that of the first rule.
+    /// Every tenant that may have blobs here.
     pub fn tenants(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.rules.iter().map(|rule| &rule.tenant)
-    }
-}
-
-impl Rule {
-    fn fits(&self, name: &str) -> bool {
-        match self.pattern.strip_suffix('*') {
-            Some(prefix) => name.starts_with(prefix),
-            None => self.pattern == name,
-        }
+        let open = self.rules.iter().any(|rule| rule.tenant.is_none());
+        let is_one =
+            move |tenant: &Arc<str>| open || self.rules.iter().any(|rule| rule.tenant.as_ref() == Some(tenant));
+        self.key_urls.keys().filter(move |tenant| is_one(tenant))
     }
 }
 
@@ -140,36 +165,53 @@ pub(super) mod tests {
     use http::uri::{Authority, Scheme};
 
     use super::*;
+    use crate::keys::transport::{Transport, TransportOptions};
     use crate::telemetry::clock::Clock;
-    use crate::upstream::AzureOptions;
+    use crate::upstream::{AzureCredential, AzureOptions};
 
     pub(in crate::azure) const KEY: [u8; 64] = [7; 64];
 
-    pub(in crate::azure) fn accounts() -> Accounts {
+    fn rule(name: &str, tenant: Option<&str>, prefix: Option<&str>) -> Rule {
+        Rule {
+            name: Pattern::parse(name).unwrap(),
+            tenant: tenant.map(Arc::from),
+            prefix: prefix.map(|prefix| Pattern::parse(prefix).unwrap()),
+            sealed_as: "acme".into(),
+        }
+    }
+
+    pub(in crate::azure) fn account() -> Account {
         let store = AzureStore::new(
             AzureOptions {
                 scheme: Scheme::HTTP,
                 authority: Authority::from_static("127.0.0.1:1"),
                 path_style: true,
                 account: "upstream".into(),
-                key: AccountKey::of(&[1; 32]),
+                credential: AzureCredential::Key(Box::new(AccountKey::of(&[1; 32]))),
+                system_container: Some("isv-acme-system".into()),
                 roots: None,
             },
+            &Transport::new(TransportOptions::default()).unwrap(),
             Clock::system(),
         );
-        let rule = |pattern: &str, tenant: &str| Rule {
-            pattern: pattern.into(),
-            tenant: tenant.into(),
-            key_url: "https://v/keys/k".into(),
-            sealed_as: "acme".into(),
-        };
-        Accounts::new(vec![Account {
+        let key_urls = ["acme", "globex"].map(|name| (Arc::from(name), format!("https://{name}/keys/k")));
+        Account {
             name: "acme".into(),
             keys: vec![AccountKey::of(&[9; 64]), AccountKey::of(&KEY)],
             store: Arc::new(store.unwrap()),
-            rules: vec![rule("shared", "globex"), rule("acme-*", "acme")],
+            rules: vec![
+                rule("shared", Some("globex"), None),
+                rule("files", None, Some("customers/{tenant}/")),
+                rule("acme-*", Some("acme"), None),
+                rule("isv-{tenant}", None, None),
+            ],
             domains: vec!["Files.Example.com".into()],
-        }])
+            key_urls: Arc::new(key_urls.into()),
+        }
+    }
+
+    pub(in crate::azure) fn accounts() -> Accounts {
+        Accounts::new(vec![account()])
     }
 
     #[test]
@@ -193,13 +235,47 @@ pub(super) mod tests {
 
     #[test]
     fn a_container_is_its_rules_tenants() {
-        let accounts = accounts();
-        let account = accounts.get("acme").unwrap();
-        let tenant = |name: &str| account.container(name).map(|container| container.tenant.to_string());
-        assert_eq!(tenant("acme-1").as_deref(), Some("acme"));
-        assert_eq!(tenant("shared").as_deref(), Some("globex"));
-        assert_eq!(tenant("shared2"), None);
-        assert_eq!(account.container("acme-1").unwrap().sealed_as, "acme/acme-1");
+        let account = account();
+        let tenant = |name: &str| {
+            let found = account.container(name, Within::Itself);
+            found.map(|container| container.tenant.to_string())
+        };
+        assert_eq!(tenant("acme-1").as_deref(), Ok("acme"));
+        assert_eq!(tenant("shared").as_deref(), Ok("globex"));
+        assert_eq!(tenant("isv-globex").as_deref(), Ok("globex"));
+        for nobodys in ["shared2", "isv-nobody", "isv-", "isv-acme-system"] {
+            assert_eq!(tenant(nobodys), Err(Denied::UnknownContainer), "{nobodys}");
+        }
+        let sealed_as = account
+            .container("acme-1", Within::Itself)
+            .map(|container| container.sealed_as);
+        assert_eq!(sealed_as.as_deref(), Ok("acme/acme-1"));
         assert!(!account.is_sole());
+        assert_eq!(account.tenants().count(), 2);
+    }
+
+    #[test]
+    fn a_shared_container_is_walled_by_the_blobs_name() {
+        let account = account();
+        let tenant = |blob| {
+            let found = account.container("files", Within::Key(blob));
+            found.map(|container| (container.tenant.to_string(), container.shared))
+        };
+        assert_eq!(tenant("customers/acme/a"), Ok(("acme".into(), true)));
+        assert_eq!(tenant("customers/globex/"), Ok(("globex".into(), true)));
+        for outside in [
+            "",
+            "customers/",
+            "customers/acme",
+            "customers/nobody/a",
+            "Customers/acme/a",
+        ] {
+            assert_eq!(tenant(outside), Err(Denied::OutsidePrefix), "{outside}");
+        }
+        assert!(
+            account
+                .container("files", Within::Itself)
+                .is_ok_and(|it| it.tenant.is_empty())
+        );
     }
 }

@@ -16,6 +16,7 @@ use crate::azure::metadata;
 use crate::azure::operation::Operation;
 use crate::azure::put::Source;
 use crate::azure::xml::Element;
+use crate::tenant::Within;
 use crate::upstream::{StoreBody, collect};
 
 /// The largest document that an operation of this kind takes; service properties and policies have a few KiB.
@@ -84,14 +85,15 @@ fn show(parts: &http::request::Parts, address: &Address, operation: Operation, m
             if let Some(containers) = page.child_mut("Containers") {
                 containers
                     .children
-                    .retain(|entry| account.container(entry.text_of("Name")).is_some());
+                    .retain(|entry| account.container(entry.text_of("Name"), Within::Itself).is_ok());
             }
         }
         Operation::FindBlobsByTags => {
             if let Some(blobs) = page.child_mut("Blobs") {
-                blobs
-                    .children
-                    .retain(|entry| account.container(entry.text_of("ContainerName")).is_some());
+                blobs.children.retain(|entry| {
+                    let within = Within::Key(entry.text_of("Name"));
+                    account.container(entry.text_of("ContainerName"), within).is_ok()
+                });
             }
         }
         _ => {}
@@ -109,6 +111,14 @@ fn takes_document(operation: Operation) -> bool {
 /// Whether only somebody to whom all of the upstream account belongs may do it.
 pub fn concerns_all(operation: Operation) -> bool {
     matches!(operation, Operation::SetServiceProperties)
+}
+
+/// What may be asked of a container that tenants share, as a whole: nothing that tells of blobs or concerns them.
+pub fn is_safe_where_tenants_share(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::GetContainerProperties | Operation::GetAccountInformation | Operation::Batch
+    )
 }
 
 /// A short body, held to what is stated about it.

@@ -5,6 +5,7 @@ use http::{HeaderMap, Method};
 
 use crate::azure::address::Address;
 use crate::azure::error::AzureError;
+use crate::tenant::Within;
 
 /// An operation that the gate knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +111,15 @@ impl Operation {
             return Err(AzureError::UnsupportedVerb);
         }
         Ok(operation)
+    }
+
+    /// What of a container it is about: a blob, those that it lists, or the container itself.
+    pub fn within(self, address: &Address) -> Within<'_> {
+        match (Level::of(address), self) {
+            (Level::Blob, _) => Within::Key(&address.blob),
+            (_, Self::ListBlobs) => Within::Key(address.parameter("prefix").unwrap_or("")),
+            (Level::Account | Level::Container, _) => Within::Itself,
+        }
     }
 
     /// The name that logs, metrics and audit know it by.

@@ -1,7 +1,7 @@
 //! `portcullis serve`: a configuration becomes a running gate.
 #![allow(clippy::print_stderr)] // a command's complaint
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -217,38 +217,66 @@ struct Assembled {
     keys: Arc<Keys>,
 }
 
-/// The accounts that clients of Azure's dialect address.
-fn accounts(
-    stores: std::collections::BTreeMap<String, AzureOptions>,
-    accounts: Vec<AzureAccount>,
-    key_urls: &HashMap<Arc<str>, String>,
+/// The Azure stores, by name.
+pub(super) fn azure_stores(
+    stores: BTreeMap<String, AzureOptions>,
+    transport: &Transport,
     clock: &Clock,
-) -> Result<Accounts, ServeError> {
-    let mut made = HashMap::new();
-    for (name, options) in stores {
-        let store = AzureStore::new(options, clock.clone());
+) -> Result<HashMap<String, Arc<AzureStore>>, ServeError> {
+    let made = stores.into_iter().map(|(name, options)| {
+        let store = AzureStore::new(options, transport, clock.clone());
         let store = store.map_err(|source| ServeError::Io {
             what: format!("store {name}"),
             source,
         })?;
-        made.insert(name, Arc::new(store));
+        Ok((name, Arc::new(store)))
+    });
+    made.collect()
+}
+
+/// The keyring, in whichever kind of store it lies.
+pub(super) fn keyring(
+    name: &str,
+    stores: &HashMap<String, Arc<Store>>,
+    azure_stores: &HashMap<String, Arc<AzureStore>>,
+) -> Result<Arc<dyn Keyring>, ServeError> {
+    let s3 = stores.get(name).map(|store| StoreKeyring::new(Arc::clone(store)));
+    let azure = || StoreKeyring::azure(Arc::clone(azure_stores.get(name)?));
+    let ring = s3.or_else(azure).ok_or_else(|| unknown(name))?;
+    Ok(Arc::new(ring))
+}
+
+fn unknown(store: &str) -> ServeError {
+    ServeError::Io {
+        what: format!("store {store}"),
+        source: io::ErrorKind::NotFound.into(),
     }
+}
+
+/// The accounts that clients of Azure's dialect address.
+fn accounts(
+    stores: &HashMap<String, Arc<AzureStore>>,
+    accounts: Vec<AzureAccount>,
+    key_urls: &HashMap<Arc<str>, String>,
+) -> Accounts {
+    let key_urls = Arc::new(key_urls.clone());
     let accounts = accounts.into_iter().filter_map(|account| {
         let rules = account.rules.into_iter().map(|rule| azure::Rule {
-            key_url: key_urls.get(&rule.tenant).cloned().unwrap_or_default(),
-            pattern: rule.pattern,
+            name: rule.name,
             tenant: rule.tenant,
+            prefix: rule.prefix,
             sealed_as: rule.sealed_as,
         });
         Some(azure::Account {
             rules: rules.collect(),
-            store: Arc::clone(made.get(&account.store)?),
+            store: Arc::clone(stores.get(&account.store)?),
             name: account.name,
             keys: account.keys,
             domains: account.domains,
+            key_urls: Arc::clone(&key_urls),
         })
     });
-    Ok(Accounts::new(accounts.collect()))
+    Accounts::new(accounts.collect())
 }
 
 /// Wires the modules together.
@@ -267,14 +295,9 @@ fn assemble(config: Config, clock: Clock, shutdown: &CancellationToken) -> Resul
         tokio::spawn(sweeping::run(Arc::clone(&store), clock.clone(), shutdown.clone()));
         stores.insert(name, store);
     }
-    let unknown = |name: &str| ServeError::Io {
-        what: format!("store {name}"),
-        source: io::ErrorKind::NotFound.into(),
-    };
-    let keyring = stores
-        .get(&config.keys.keyring)
-        .ok_or_else(|| unknown(&config.keys.keyring))?;
-    let keyring: Arc<dyn Keyring> = Arc::new(StoreKeyring::new(Arc::clone(keyring)));
+    let transport = Transport::new(config.keys.transport)?;
+    let azure_stores = azure_stores(config.azure_stores, &transport, &clock)?;
+    let keyring = keyring(&config.keys.keyring, &stores, &azure_stores)?;
 
     let key_url = |(name, tenant): (&Arc<str>, &Tenant)| (Arc::clone(name), tenant.key.versionless().to_owned());
     let key_urls: HashMap<_, _> = config.tenants.iter().map(key_url).collect();
@@ -310,10 +333,9 @@ fn assemble(config: Config, clock: Clock, shutdown: &CancellationToken) -> Resul
             upstream: own.map(|(caller, name)| (name, caller)).collect(),
         }
     });
-    let accounts = accounts(config.azure_stores, config.accounts, &key_urls, &clock)?;
+    let accounts = accounts(&azure_stores, config.accounts, &key_urls);
     let tenants = Tenants::new(clients.collect(), containers).with_rules(rules, key_urls);
 
-    let transport = Transport::new(config.keys.transport)?;
     let keys = config.tenants.into_iter().map(|(name, tenant)| TenantKey {
         tenant: name,
         cmk: tenant.key.cmk(),

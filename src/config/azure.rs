@@ -1,18 +1,20 @@
-//! Azure's part: `[store.…]` of kind `azure`, and `[account.…]`, the accounts that clients address.
+//! Azure's part: `[store.…]` of kind `azure`, and `[account.…]`, the accounts that clients address. Which containers these have is
+//! read in [`super::azure_rules`].
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use http::Uri;
 use http::uri::{Authority, Scheme};
 
 use crate::config::Tenant;
+use crate::config::azure_rules::{AzureRule, rules};
+use crate::config::keys::{Template, entra_tenant};
 use crate::config::mistake::Fault;
 use crate::config::outside::Outside;
 use crate::config::section::{Entry, Section};
 use crate::config::value;
-use crate::upstream::AzureOptions;
 use crate::upstream::shared_key::AccountKey;
+use crate::upstream::{AzureCredential, AzureOptions, StoreSas};
 
 /// `[account.…]`.
 pub struct AzureAccount {
@@ -28,33 +30,28 @@ pub struct AzureAccount {
     pub rules: Vec<AzureRule>,
 }
 
-/// `[account.….container.…]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AzureRule {
-    /// A container's name, or the beginning of names and `*`.
-    pub pattern: String,
-    /// Whose blobs lie there.
-    pub tenant: Arc<str>,
-    /// The account's part of the name that blobs are bound to.
-    pub sealed_as: String,
-}
-
 /// The rest of a store of kind `azure`.
-pub(super) fn store(mut section: Section<'_, '_>, outside: &Outside<'_>) -> Option<AzureOptions> {
+pub(super) fn store(
+    mut section: Section<'_, '_>,
+    outside: &Outside<'_>,
+    dev: bool,
+    identities: &BTreeMap<String, Option<Template>>,
+) -> Option<AzureOptions> {
     let endpoint = section.need("endpoint").and_then(|entry| entry.parsed(endpoint));
     let account = section
         .need("account")
         .and_then(|entry| entry.parsed(|name| account_name(name).map(|()| name.to_owned())));
-    let key = match section.need("account_key") {
-        None => None,
-        Some(entry) => key(entry, &section, "account_key", outside),
+    let credential = credential(&mut section, outside, identities);
+    let system_container = match section.take("system_container") {
+        None => Some(None),
+        Some(entry) => entry.parsed(|name| container_name(name).map(|()| Some(name.to_owned()))),
     };
     let roots = match section.take("ca_file") {
         None => Some(None),
         Some(entry) => outside.roots(&entry).map(|(_, roots)| Some(roots)),
     };
     let (scheme, authority, in_path) = endpoint?;
-    let account = account?;
+    let (account, credential) = (account?, credential?);
     if in_path.as_ref().is_some_and(|in_path| *in_path != account) {
         section.wrong(
             "endpoint",
@@ -62,14 +59,60 @@ pub(super) fn store(mut section: Section<'_, '_>, outside: &Outside<'_>) -> Opti
         );
         return None;
     }
+    // A key signs; a token or a SAS goes along with each request, for whoever listens.
+    if !matches!(credential, AzureCredential::Key(_)) && scheme == Scheme::HTTP && !dev {
+        section.wrong("endpoint", Fault::Form("an https URL: the credential is sent there"));
+        return None;
+    }
     Some(AzureOptions {
         scheme,
         authority,
         path_style: in_path.is_some(),
         account,
-        key: key?,
+        credential,
+        system_container: system_container?,
         roots: roots?,
     })
+}
+
+/// What the gate is to the store: one of `account_key`, `sas` and `identity`.
+fn credential(
+    section: &mut Section<'_, '_>,
+    outside: &Outside<'_>,
+    identities: &BTreeMap<String, Option<Template>>,
+) -> Option<AzureCredential> {
+    let tenant = section.take("entra_tenant");
+    match (
+        section.take("account_key"),
+        section.take("sas"),
+        section.take("identity"),
+    ) {
+        (Some(entry), None, None) => {
+            key(entry, section, "account_key", outside).map(|key| AzureCredential::Key(Box::new(key)))
+        }
+        (None, Some(entry), None) => {
+            let secret = outside.secret(entry)?;
+            let sas = secret
+                .text(24)
+                .and_then(|text| StoreSas::parse(text).map_err(|_| Fault::Form("a SAS: `sv=…&…&sig=…`")));
+            let sas = sas.map_err(|fault| section.wrong("sas", fault)).ok()?;
+            Some(AzureCredential::Sas(sas))
+        }
+        (None, None, Some(entry)) => {
+            let named = entry.one_of("identity", identities)?;
+            let template = identities.get(&named)?.as_ref()?;
+            let identity = entra_tenant(section, tenant, template);
+            identity.map(AzureCredential::Identity)
+        }
+        (None, None, None) => {
+            section.wrong("account_key", Fault::Missing);
+            None
+        }
+        _ => {
+            section.wrong("", Fault::Form("one of `account_key`, `sas` and `identity`"));
+            None
+        }
+    }
 }
 
 /// `[account.…]`.
@@ -137,79 +180,6 @@ pub(super) fn accounts(
         .collect()
 }
 
-/// Which containers of a real account are whose, and where that is said.
-struct Claim<'s> {
-    store: &'s AzureOptions,
-    pattern: String,
-    tenant: String,
-    place: String,
-}
-
-impl Claim<'_> {
-    /// Whether one container could be two tenants'.
-    fn contradicts(&self, other: &Self) -> bool {
-        self.tenant != other.tenant && is_one(self.store, other.store) && overlap(&self.pattern, &other.pattern)
-    }
-}
-
-/// Whether two stores are one account. Its name alone says so, whatever it is reached by; emulators may each have one of that name.
-fn is_one(a: &AzureOptions, b: &AzureOptions) -> bool {
-    let emulators = a.path_style && b.path_style;
-    a.account == b.account && (!emulators || a.authority == b.authority)
-}
-
-/// Whether there is a name that both patterns fit.
-fn overlap(a: &str, b: &str) -> bool {
-    match (a.strip_suffix('*'), b.strip_suffix('*')) {
-        (None, None) => a == b,
-        (Some(begin), None) => b.starts_with(begin),
-        (None, Some(begin)) => a.starts_with(begin),
-        (Some(a), Some(b)) => a.starts_with(b) || b.starts_with(a),
-    }
-}
-
-fn rules<'s>(
-    sections: Vec<(String, Section<'_, '_>)>,
-    sealed_as: Option<&str>,
-    tenants: &BTreeMap<String, Option<Tenant>>,
-    store: Option<&'s AzureOptions>,
-    claims: &mut Vec<Claim<'s>>,
-) -> Vec<AzureRule> {
-    let mut rules: Vec<AzureRule> = sections
-        .into_iter()
-        .filter_map(|(pattern, mut section)| {
-            let begins = pattern.strip_suffix('*').unwrap_or(&pattern);
-            let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'$');
-            if !begins.bytes().all(plain) || pattern.is_empty() || pattern.len() > 64 {
-                section.wrong("", Fault::Form("a container's name, or how names begin and \"*\""));
-            }
-            let tenant = section.need("tenant").and_then(|entry| entry.one_of("tenant", tenants));
-            if let (Some(store), Some(tenant)) = (store, &tenant) {
-                let claim = Claim {
-                    store,
-                    pattern: pattern.clone(),
-                    tenant: tenant.clone(),
-                    place: section.place_of(""),
-                };
-                // Whichever rule came first would decide whose key seals, and either tenant could delete the other's blobs.
-                if let Some(earlier) = claims.iter().find(|earlier| earlier.contradicts(&claim)) {
-                    let by = format!("another tenant's {}", earlier.place);
-                    section.wrong("", Fault::Taken { by });
-                }
-                claims.push(claim);
-            }
-            Some(AzureRule {
-                pattern,
-                tenant: Arc::from(tenant?),
-                sealed_as: sealed_as?.to_owned(),
-            })
-        })
-        .collect();
-    // A name before a pattern, a longer pattern before a shorter one.
-    rules.sort_by_key(|rule| (rule.pattern.ends_with('*'), std::cmp::Reverse(rule.pattern.len())));
-    rules
-}
-
 /// An account's key; `name` is the setting of `section` that mistakes are told of.
 fn key(entry: Entry<'_, '_>, section: &Section<'_, '_>, name: &str, outside: &Outside<'_>) -> Option<AccountKey> {
     let secret = outside.secret(entry)?;
@@ -225,6 +195,19 @@ fn account_name(text: &str) -> Result<(), Fault> {
     match clean && (3..=24).contains(&text.len()) {
         true => Ok(()),
         false => Err(Fault::Form("an account's name: 3 to 24 lower-case letters and digits")),
+    }
+}
+
+/// A container's name, by Azure's rules, as far as a gate's own needs them.
+fn container_name(text: &str) -> Result<(), Fault> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let edge = |b: Option<&u8>| b.is_some_and(|b| *b != b'-');
+    let edges = edge(text.as_bytes().first()) && edge(text.as_bytes().last());
+    match text.bytes().all(plain) && edges && !text.contains("--") && (3..=63).contains(&text.len()) {
+        true => Ok(()),
+        false => Err(Fault::Form(
+            "a container's name: 3 to 63 lower-case letters, digits and single '-', none at its ends",
+        )),
     }
 }
 
@@ -262,22 +245,5 @@ mod tests {
         assert_eq!(endpoint("https://a.blob.core.windows.net").unwrap().2, None);
         assert!(endpoint("https://a.example/b/c").is_err());
         assert!(account_name("Acme").is_err() && account_name("acme1").is_ok());
-    }
-
-    #[test]
-    fn patterns_overlap_where_one_name_fits_both() {
-        for (a, b, expected) in [
-            ("a", "a", true),
-            ("a", "b", false),
-            ("a*", "ab", true),
-            ("a*", "b", false),
-            ("a*", "ab*", true),
-            ("ab*", "ac*", false),
-            ("*", "x", true),
-            ("*", "$root", true),
-            ("ab*", "a", false),
-        ] {
-            assert_eq!((overlap(a, b), overlap(b, a)), (expected, expected), "{a} {b}");
-        }
     }
 }

@@ -17,7 +17,7 @@ use crate::keys::key_url::{KeyUrl, VaultHosts};
 use crate::keys::transport::TransportOptions;
 use crate::keys::{Bounds, Expired, Terms, WhenRevoked};
 use crate::seal::{OriginSecrets, WeakSecret};
-use crate::upstream::StoreOptions;
+use crate::upstream::{AzureOptions, StoreOptions};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -34,7 +34,7 @@ pub(super) fn keys(
     section: &mut Section<'_, '_>,
     outside: &Outside<'_>,
     dev: bool,
-    stores: &BTreeMap<String, Option<StoreOptions>>,
+    stores: &Stores<'_>,
 ) -> (Option<Keys>, VaultHosts) {
     let hosts = vault_hosts(section, dev);
     let bounds = bounds(section, dev);
@@ -104,20 +104,43 @@ pub(super) fn suffice(section: &Section<'_, '_>, keys: &Keys, tenants: &BTreeMap
     );
 }
 
-/// The store of the keyring: the one that is named, or else the only one.
-fn keyring(section: &mut Section<'_, '_>, stores: &BTreeMap<String, Option<StoreOptions>>) -> Option<String> {
+/// The store of the keyring: the one that is named, or else the only one that has room for it.
+fn keyring(section: &mut Section<'_, '_>, stores: &Stores<'_>) -> Option<String> {
+    let azure = |name: &str| stores.azure.get(name).is_some();
+    let has_room = |options: &Option<AzureOptions>| {
+        // What is wrong with one is told already.
+        options
+            .as_ref()
+            .is_none_or(|options| options.system_container.is_some())
+    };
     if let Some(entry) = section.take("keyring") {
-        return entry.one_of("store", stores);
+        let name = match entry.text() {
+            Some(name) if azure(name) => entry.one_of("store", stores.azure)?,
+            _ => return entry.one_of("store", stores.s3),
+        };
+        if !stores.azure.get(&name).is_some_and(has_room) {
+            entry.wrong(Fault::Form("a store with a `system_container`"));
+            return None;
+        }
+        return Some(name);
     }
-    match stores.len() {
-        1 => stores.keys().next().cloned(),
-        // That there is none is told already.
-        0 => None,
+    let azure = stores.azure.iter().filter(|(_, options)| has_room(options));
+    let mut fit = stores.s3.keys().chain(azure.map(|(name, _)| name));
+    match (fit.next(), fit.next()) {
+        (Some(only), None) => Some(only.clone()),
+        // That there is no store at all is told already.
+        (None, _) if stores.azure.is_empty() => None,
         _ => {
             section.wrong("keyring", Fault::Missing);
             None
         }
     }
+}
+
+/// All stores, of both kinds.
+pub(super) struct Stores<'a> {
+    pub(super) s3: &'a BTreeMap<String, Option<StoreOptions>>,
+    pub(super) azure: &'a BTreeMap<String, Option<AzureOptions>>,
 }
 
 fn bounds(section: &mut Section<'_, '_>, dev: bool) -> Bounds {
@@ -331,9 +354,7 @@ fn tenant(
     let named = section
         .need("identity")
         .and_then(|entry| entry.one_of("identity", identities));
-    let entra_tenant = section.take("entra_tenant");
-    let given = entra_tenant.is_some();
-    let entra_tenant = entra_tenant.and_then(|entry| entry.parsed(str::parse::<EntraId>));
+    let entra_tenant_entry = section.take("entra_tenant");
     let expired = match section.take("expired") {
         None => Some(Expired::default()),
         Some(entry) => entry.choice(&[("allow", Expired::Allow), ("deny", Expired::Deny)]),
@@ -342,7 +363,25 @@ fn tenant(
         None => Some(WhenRevoked::default()),
         Some(entry) => entry.choice(&[("deny", WhenRevoked::Deny), ("deny-data", WhenRevoked::DenyData)]),
     };
-    let template = identities.get(&named?)?.as_ref()?;
+    let identity = entra_tenant(&section, entra_tenant_entry, identities.get(&named?)?.as_ref()?);
+    Some(Tenant {
+        key: key?,
+        identity: identity?,
+        terms: Terms {
+            expired: expired?,
+            when_revoked: when_revoked?,
+        },
+    })
+}
+
+/// An identity in the tenant that `entra_tenant` names, which some kinds need and others must not have.
+pub(super) fn entra_tenant(
+    section: &Section<'_, '_>,
+    entry: Option<Entry<'_, '_>>,
+    template: &Template,
+) -> Option<Identity> {
+    let given = entry.is_some();
+    let tenant = entry.and_then(|entry| entry.parsed(str::parse::<EntraId>));
     match template {
         Template::Managed { .. } if given => section.wrong(
             "entra_tenant",
@@ -353,14 +392,7 @@ fn tenant(
         }
         _ => {}
     }
-    Some(Tenant {
-        key: key?,
-        identity: template.within(entra_tenant)?,
-        terms: Terms {
-            expired: expired?,
-            when_revoked: when_revoked?,
-        },
-    })
+    template.within(tenant)
 }
 
 impl Template {

@@ -4,6 +4,7 @@
 //! `config/example.toml` explains every setting.
 
 mod azure;
+mod azure_rules;
 mod cckm;
 mod keys;
 mod mistake;
@@ -20,7 +21,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use azure::{AzureAccount, AzureRule};
+pub use azure::AzureAccount;
+pub use azure_rules::AzureRule;
 pub use mistake::{Fault, Mistake, Mistakes};
 
 use zeroize::Zeroizing;
@@ -67,15 +69,15 @@ pub struct Config {
     pub azure_stores: BTreeMap<String, AzureOptions>,
     /// The accounts that clients of Azure's dialect address.
     pub accounts: Vec<AzureAccount>,
-    /// The real stores, by name: one at least.
+    /// The real stores of kind `s3`, by name: one of either kind at least.
     pub stores: BTreeMap<String, StoreOptions>,
     /// What all tenants' keys have in common.
     pub keys: Keys,
     /// The tenants, by name: one at least.
     pub tenants: BTreeMap<Arc<str>, Tenant>,
-    /// Who may ask: one at least, no access key twice, every tenant in `tenants`.
+    /// Who may ask in S3's dialect: one at least unless there are accounts, no access key twice, every tenant in `tenants`.
     pub clients: Vec<Client>,
-    /// What there is to ask for: one at least, in the order of their names; tenant and store exist.
+    /// What there is to ask for: one at least unless there are accounts, in the order of their names; tenant and store exist.
     pub buckets: Vec<Bucket>,
     /// The CipherTrust Managers that are asked about tenants' keys; there may be none.
     pub cckm: Vec<CckmOptions>,
@@ -198,20 +200,30 @@ fn read(mut root: Section<'_, '_>, outside: &Outside<'_>) -> Option<Config> {
     let (listeners, azure_listeners) = serving::listeners(root.several("listener"), outside, drain, &mut taken);
 
     let s3 = serving::s3(root.section("s3"));
-    let (stores, azure_stores) = serving::stores(root.named("store"), outside);
-    let mut key_section = root.section("keys");
-    let (keys, hosts) = keys::keys(&mut key_section, outside, dev, &stores);
-
     let identities = keys::identities(root.named("identity"), outside);
+    let (stores, azure_stores) = serving::stores(root.named("store"), outside, dev, &identities);
+    let mut key_section = root.section("keys");
+    let both = keys::Stores {
+        s3: &stores,
+        azure: &azure_stores,
+    };
+    let (keys, hosts) = keys::keys(&mut key_section, outside, dev, &both);
+
     let tenants = keys::tenants(root.named("tenant"), &identities, &hosts);
     if let Some(keys) = &keys {
         keys::suffice(&key_section, keys, &tenants);
     }
     drop(key_section);
     let cckm = cckm::managers(root.maybe_named("cckm"), outside, dev, &tenants);
-    let clients = serving::clients(root.several("credential"), outside, &tenants, &stores);
-    let buckets = serving::buckets(root.named("bucket"), &tenants, &stores);
-
+    // A gate for Azure alone has none of S3's.
+    let azure_alone = root.has("account") && !root.has("credential") && !root.has("bucket");
+    let (clients, buckets) = match azure_alone {
+        true => (Vec::new(), Vec::new()),
+        false => (
+            serving::clients(root.several("credential"), outside, &tenants, &stores),
+            serving::buckets(root.named("bucket"), &tenants, &stores),
+        ),
+    };
     let accounts = azure::accounts(root.maybe_named("account"), outside, &tenants, &azure_stores);
 
     let whole = |(name, value): (String, Option<_>)| Some((name, value?));

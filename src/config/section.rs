@@ -144,6 +144,11 @@ impl<'r, 'i> Section<'r, 'i> {
         inner.collect()
     }
 
+    /// Whether a setting is there that nobody has asked for yet.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.rest.contains_key(key)
+    }
+
     /// Asks for tables by name; there may be none.
     pub(super) fn maybe_named(&mut self, key: &'static str) -> Vec<(String, Self)> {
         match self.rest.contains_key(key) {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::keys::Template;
 use crate::config::mistake::Fault;
 use crate::config::outside::Outside;
 use crate::config::section::{Entry, Section};
@@ -130,7 +131,12 @@ pub(super) fn s3(mut section: Section<'_, '_>) -> S3Options {
 }
 
 /// `[store.…]`; `None` where one has a mistake.
-pub(super) fn stores(sections: Vec<(String, Section<'_, '_>)>, outside: &Outside<'_>) -> (S3Stores, AzureStores) {
+pub(super) fn stores(
+    sections: Vec<(String, Section<'_, '_>)>,
+    outside: &Outside<'_>,
+    dev: bool,
+    identities: &BTreeMap<String, Option<Template>>,
+) -> (S3Stores, AzureStores) {
     let (mut s3, mut azure) = (S3Stores::new(), AzureStores::new());
     for (name, mut section) in sections {
         if let Err(fault) = value::name(&name) {
@@ -141,7 +147,7 @@ pub(super) fn stores(sections: Vec<(String, Section<'_, '_>)>, outside: &Outside
                 s3.insert(name.clone(), store(name, section, outside));
             }
             Some(Protocol::Azure) => {
-                azure.insert(name, crate::config::azure::store(section, outside));
+                azure.insert(name, crate::config::azure::store(section, outside, dev, identities));
             }
             None => {
                 section.give_up();
@@ -301,10 +307,10 @@ fn upstream(
 }
 
 /// What stands for the captured tenant.
-const CAPTURED: &str = "{tenant}";
+pub(super) const CAPTURED: &str = "{tenant}";
 
 /// A bucket's name or a key's beginning, with `*` and `{tenant}`.
-fn read_pattern(text: &str) -> Result<Pattern, Fault> {
+pub(super) fn read_pattern(text: &str) -> Result<Pattern, Fault> {
     Pattern::parse(text).map_err(|_| {
         Fault::Form("text with `*`, each for any characters, and `{tenant}` once at the most, not beside each other")
     })

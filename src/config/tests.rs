@@ -162,7 +162,7 @@ fn each_mistake_is_told_with_its_place() {
     let files = Files::new("mistakes");
     let table: &[(&str, &str, &str)] = &[
         // Unknown, missing, of the wrong kind.
-        ("[log]", "colour = 1\n[log]", "colour: is not known; known here: dev, drain, log, audit, admin, listener, s3, store, keys, identity, tenant, cckm, credential, bucket, account"),
+        ("[log]", "colour = 1\n[log]", "colour: is not known; known here: dev, drain, log, audit, admin, listener, s3, identity, store, keys, tenant, cckm, credential, bucket, account"),
         ("[admin]", "[admin]\nport = 1", "admin.port: is not known; known here: recheck_token, address"),
         ("address = \"0.0.0.0:9000\"\n", "", "listener[0].address: is missing"),
         ("address = \"0.0.0.0:9000\"", "address = 9000", "listener[0].address: should be text, not a number"),

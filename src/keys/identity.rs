@@ -79,7 +79,10 @@ pub enum IdentityError {
 impl Identity {
     /// Exchanges a token for `scope` now. At most one request each to the managed identity endpoint and to Entra, except for
     /// the SDK's own retries at the former, which the transport's deadline ends.
-    pub(in crate::keys) async fn exchange(&self, transport: &Transport, scope: &str) -> Result<AccessToken, Refusal> {
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn exchange(&self, transport: &Transport, scope: &str) -> Result<AccessToken, Refusal> {
         let credential: Arc<dyn TokenCredential> = match self {
             Self::Managed { managed_identity } => managed(managed_identity.as_ref(), transport)?,
             Self::Federated {
@@ -202,6 +205,11 @@ impl fmt::Display for EntraId {
 }
 
 impl Authority {
+    /// The origin, without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     fn options(&self, transport: &Transport) -> ClientOptions {
         // The SDK's type is non-exhaustive: no struct literal.
         let mut cloud = CustomConfiguration::default();

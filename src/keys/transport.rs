@@ -6,7 +6,7 @@ use crate::keys::refusal::{Blocked, Refusal, Service, Unavailable};
 use async_trait::async_trait;
 use azure_core::error::ErrorKind;
 use azure_core::http::headers::{HeaderName, Headers};
-use azure_core::http::{AsyncRawResponse, ClientOptions, HttpClient, Request, RetryOptions, Url};
+use azure_core::http::{AsyncRawResponse, ClientOptions, HttpClient, Method, Request, RetryOptions, Url};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use std::cell::RefCell;
@@ -90,6 +90,24 @@ impl Transport {
             imds_endpoint: options.imds_endpoint,
             deadline: options.deadline,
         })
+    }
+
+    /// A document that is there for everybody, such as the keys that Entra signs with; `None` where there is no such answer within
+    /// the deadline.
+    pub async fn published(&self, url: &str) -> Option<Vec<u8>> {
+        let request = Request::new(Url::parse(url).ok()?, Method::Get);
+        let read = async {
+            let (status, _, mut stream) = self.http.execute_request(&request).await.ok()?.deconstruct();
+            let mut body = Vec::new();
+            while let Some(bytes) = stream.next().await {
+                body.extend_from_slice(&bytes.ok()?);
+                if body.len() > ANSWER_LIMIT {
+                    return None;
+                }
+            }
+            (u16::from(status) == 200).then_some(body)
+        };
+        tokio::time::timeout(self.deadline, read).await.ok().flatten()
     }
 
     /// Over any other HTTP client.

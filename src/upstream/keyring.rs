@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode};
 use quick_xml::Reader;
 use quick_xml::events::Event;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::keys::service::{Epoch, Keyring, KeyringError, Record};
 use crate::seal::{DekId, Envelope, KeyVersion};
 use crate::upstream::answer::collect;
+use crate::upstream::azure::{AzureCall, AzureStore};
 use crate::upstream::body::StoreBody;
 use crate::upstream::store::{Call, Caller, Store};
 
@@ -37,13 +38,30 @@ const MOST_PAGES: usize = 100;
 
 /// A keyring that lies in a store.
 pub struct StoreKeyring {
-    store: Arc<Store>,
+    shelf: Shelf,
+}
+
+/// Where it lies: in an S3 store's system container, or in that of an Azure store.
+enum Shelf {
+    S3(Arc<Store>),
+    Azure { store: Arc<AzureStore>, container: String },
+}
+
+/// What is asked of the store.
+enum Ask<'a> {
+    Read(&'a str),
+    Write(&'a str, &'a [u8]),
+    /// The records below a folder, behind where the page before ended.
+    List(&'a str, Option<&'a str>),
+    MakeContainer,
 }
 
 #[derive(Default)]
 struct Page {
     keys: Vec<String>,
     truncated: bool,
+    /// Azure's own mark of where the page ends; S3's pages end at their last name.
+    marker: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -56,34 +74,59 @@ struct Document {
 impl StoreKeyring {
     /// The keyring in this store's system container.
     pub fn new(store: Arc<Store>) -> Self {
-        Self { store }
+        Self {
+            shelf: Shelf::S3(store),
+        }
     }
 
-    async fn call(
-        &self,
-        method: Method,
-        key: &str,
-        query: &str,
-        body: StoreBody,
-    ) -> Result<(StatusCode, Bytes), KeyringError> {
-        let bucket = self.store.system_container();
-        let call = Call {
-            method,
-            bucket,
-            key,
-            query,
-            caller: &Caller::Gate,
-            headers: HeaderMap::new(),
-            body,
+    /// The keyring in an Azure store's system container; `None` where it has none.
+    pub fn azure(store: Arc<AzureStore>) -> Option<Self> {
+        let container = store.system_container()?.to_owned();
+        Some(Self {
+            shelf: Shelf::Azure { store, container },
+        })
+    }
+
+    async fn call(&self, ask: Ask<'_>) -> Result<(StatusCode, Bytes), KeyringError> {
+        let mut headers = HeaderMap::new();
+        let answer = match &self.shelf {
+            Shelf::S3(store) => {
+                let call = Call {
+                    method: ask.method(),
+                    bucket: store.system_container(),
+                    key: ask.key(),
+                    query: &ask.of_s3(),
+                    caller: &Caller::Gate,
+                    headers,
+                    body: ask.body(),
+                };
+                store.send(call).await
+            }
+            Shelf::Azure { store, container } => {
+                if matches!(ask, Ask::Write(..)) {
+                    headers.insert("x-ms-blob-type", HeaderValue::from_static("BlockBlob"));
+                }
+                let call = AzureCall {
+                    method: ask.method(),
+                    secondary: false,
+                    container,
+                    blob: ask.key(),
+                    query: &ask.of_azure(),
+                    headers,
+                    spelling: Extensions::new(),
+                    body: ask.body(),
+                };
+                store.send(call).await
+            }
         };
-        let answer = self.store.send(call).await.map_err(|_| KeyringError)?;
+        let answer = answer.map_err(|_| KeyringError)?;
         let status = answer.status();
         let body = collect(answer.into_body(), LARGEST_ANSWER).await;
         Ok((status, body.map_err(|_| KeyringError)?))
     }
 
     async fn read(&self, key: &str) -> Result<Option<Record>, KeyringError> {
-        let (status, body) = self.call(Method::GET, key, "", StoreBody::empty()).await?;
+        let (status, body) = self.call(Ask::Read(key)).await?;
         match status {
             StatusCode::OK => Ok(parse(&body)),
             StatusCode::NOT_FOUND => Ok(None),
@@ -99,11 +142,9 @@ impl StoreKeyring {
         Ok(records)
     }
 
-    /// A page of names. By `start-after`, which unlike a continuation token needs no encoding here.
+    /// A page of names.
     async fn page(&self, folder: &str, after: Option<&str>) -> Result<Page, KeyringError> {
-        let after = after.map(|after| format!("&start-after={after}")).unwrap_or_default();
-        let query = format!("list-type=2&max-keys={MOST_RECORDS}&prefix={folder}{after}");
-        let (status, body) = self.call(Method::GET, "", &query, StoreBody::empty()).await?;
+        let (status, body) = self.call(Ask::List(folder, after)).await?;
         match status {
             StatusCode::OK => {
                 let mut page = page(&body).ok_or(KeyringError)?;
@@ -127,7 +168,7 @@ impl StoreKeyring {
         let document = serde_json::to_vec(&document).map_err(|_| KeyringError)?;
         let mut status = self.write(key, &document).await?;
         if status == StatusCode::NOT_FOUND {
-            self.call(Method::PUT, "", "", StoreBody::empty()).await?;
+            self.call(Ask::MakeContainer).await?;
             status = self.write(key, &document).await?;
         }
         if status.is_success() {
@@ -138,10 +179,60 @@ impl StoreKeyring {
     }
 
     async fn write(&self, key: &str, document: &[u8]) -> Result<StatusCode, KeyringError> {
-        let (status, _) = self
-            .call(Method::PUT, key, "", StoreBody::document(document.to_vec()))
-            .await?;
+        let (status, _) = self.call(Ask::Write(key, document)).await?;
         Ok(status)
+    }
+}
+
+impl Ask<'_> {
+    fn method(&self) -> Method {
+        match self {
+            Self::Read(_) | Self::List(..) => Method::GET,
+            Self::Write(..) | Self::MakeContainer => Method::PUT,
+        }
+    }
+
+    fn key(&self) -> &str {
+        match self {
+            Self::Read(key) | Self::Write(key, _) => key,
+            Self::List(..) | Self::MakeContainer => "",
+        }
+    }
+
+    fn body(&self) -> StoreBody {
+        match self {
+            Self::Write(_, document) => StoreBody::document(document.to_vec()),
+            Self::Read(_) | Self::List(..) | Self::MakeContainer => StoreBody::empty(),
+        }
+    }
+
+    /// The query for S3. By `start-after`, which unlike a continuation token needs no encoding here.
+    fn of_s3(&self) -> String {
+        let Self::List(folder, after) = self else {
+            return String::new();
+        };
+        let after = after.map(|after| format!("&start-after={after}")).unwrap_or_default();
+        format!("list-type=2&max-keys={MOST_RECORDS}&prefix={folder}{after}")
+    }
+
+    /// The query for Azure.
+    fn of_azure(&self) -> Vec<(String, String)> {
+        let most = MOST_RECORDS.to_string();
+        let mut pairs = match self {
+            Self::Read(_) | Self::Write(..) => Vec::new(),
+            Self::MakeContainer => vec![("restype", "container")],
+            Self::List(folder, _) => vec![
+                ("restype", "container"),
+                ("comp", "list"),
+                ("maxresults", &most),
+                ("prefix", folder),
+            ],
+        };
+        if let Self::List(_, Some(marker)) = self {
+            pairs.push(("marker", marker));
+        }
+        let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        pairs.into_iter().map(own).collect()
     }
 }
 
@@ -178,7 +269,7 @@ impl Keyring for StoreKeyring {
             let mut after: Option<String> = None;
             for number in 1.. {
                 let page = self.page(&folder, after.as_deref()).await?;
-                after = page.keys.last().cloned();
+                after = page.next();
                 records.extend(self.read_all(page.keys).await?);
                 match (page.truncated, &after) {
                     (false, _) => break,
@@ -189,6 +280,16 @@ impl Keyring for StoreKeyring {
             }
         }
         Ok(records)
+    }
+}
+
+impl Page {
+    /// What the next page begins behind.
+    fn next(&self) -> Option<String> {
+        match self.marker.is_empty() {
+            true => self.keys.last().cloned(),
+            false => Some(self.marker.clone()),
+        }
     }
 }
 
@@ -223,6 +324,12 @@ fn page(body: &[u8]) -> Option<Page> {
             Event::Start(tag) => within = tag.local_name().as_ref().to_vec(),
             Event::Text(text) => match within.as_slice() {
                 b"Key" => page.keys.push(text.decode().ok()?.into_owned()),
+                // Azure's. S3 has the bucket's name there, which is no record's.
+                b"Name" => page.keys.push(text.decode().ok()?.into_owned()),
+                b"NextMarker" => {
+                    page.truncated = true;
+                    page.marker = text.decode().ok()?.into_owned();
+                }
                 b"IsTruncated" => page.truncated = text.decode().ok()?.trim() == "true",
                 _ => {}
             },
@@ -255,6 +362,15 @@ mod tests {
         assert!(!read.truncated);
         assert!(page(b"<a><IsTruncated>true</IsTruncated></a>").unwrap().truncated);
         assert!(page(b"<a><Key>x</a>").is_none(), "malformed");
+        let azure = page(
+            b"<EnumerationResults ContainerName=\"s\"><Prefix>keyring/a/</Prefix><Blobs><Blob><Name>keyring/a/000688/x</Name><Properties>\
+              <Etag>1</Etag></Properties></Blob></Blobs><NextMarker>2!4!x</NextMarker></EnumerationResults>",
+        );
+        let azure = azure.unwrap();
+        assert_eq!((azure.keys.len(), azure.next().as_deref()), (1, Some("2!4!x")));
+        assert!(azure.truncated);
+        let last = page(b"<EnumerationResults><Blobs /><NextMarker /></EnumerationResults>").unwrap();
+        assert!(!last.truncated && last.next().is_none());
     }
 
     #[test]

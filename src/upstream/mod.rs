@@ -14,7 +14,7 @@ mod store;
 mod trailer;
 
 pub use answer::collect;
-pub use azure::{AzureCall, AzureOptions, AzureStore, http_date, parameters};
+pub use azure::{AzureCall, AzureCredential, AzureOptions, AzureStore, InvalidSas, StoreSas, http_date, parameters};
 pub use body::StoreBody;
 pub use dialect::{Addressing, ConditionalWrites, Dialect, Payload, Provider};
 pub use keyring::StoreKeyring;

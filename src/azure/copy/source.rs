@@ -12,6 +12,7 @@ use crate::azure::error::AzureError;
 use crate::azure::exchange::Exchange;
 use crate::azure::headers;
 use crate::azure::operation::Operation;
+use crate::tenant::{Denied, Within};
 
 /// The conditions of a source, and what they are of a blob itself.
 const CONDITIONS: [(&str, &str); 6] = [
@@ -61,9 +62,12 @@ impl Origin {
         }
         let container = address
             .account
-            .container(&address.container)
-            .ok_or(AzureError::CopySource {
-                status: StatusCode::NOT_FOUND,
+            .container(&address.container, Within::Key(&address.blob))
+            .map_err(|denied| match denied {
+                Denied::UnknownContainer => AzureError::CopySource {
+                    status: StatusCode::NOT_FOUND,
+                },
+                Denied::OtherTenant | Denied::OutsidePrefix | Denied::NotAnonymous => elsewhere.clone(),
             })?;
         let mut request = Request::builder().method(Method::GET).uri(url.clone());
         for (theirs, own) in CONDITIONS {

@@ -18,6 +18,7 @@ use crate::body::Fault;
 use crate::keys::refusal::Refusal;
 use crate::keys::{NotOurs, OpenError, UseError};
 use crate::seal::{ChoiceError, PlainLen};
+use crate::tenant::Denied;
 use crate::upstream::StoreError;
 
 /// After this many seconds a client may ask again when nobody answered for the key.
@@ -159,6 +160,15 @@ pub enum AzureError {
 impl From<Refusal> for AzureError {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+impl From<Denied> for AzureError {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::UnknownContainer => Self::UnknownContainer,
+            Denied::OtherTenant | Denied::OutsidePrefix | Denied::NotAnonymous => AuthError::NotThisAccount.into(),
+        }
     }
 }
 

@@ -2,18 +2,19 @@
 //!
 //! It uses the gate's own parts and the gate's own identity, so that what holds here holds for `serve`. It changes nothing of a
 //! customer's: it reads the key's properties, wraps and unwraps a random DEK, looks into the tenant's buckets, and writes only
-//! into the system container. Read on in [`azure`] for the key, [`store`] for the stores, [`round_trip`] for both together.
+//! into the system container. Read on in [`azure`] for the key, [`store`] and [`blob_store`] for the stores, [`round_trip`] for both together.
 #![allow(clippy::print_stderr)] // a command's complaint
 
 mod advice;
 mod azure;
+mod blob_store;
 mod cckm;
 mod clock;
 mod report;
 mod round_trip;
 mod store;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,16 +24,15 @@ use crate::cckm::CckmOptions;
 use crate::commands::check::azure::{Azure, KeyFindings};
 use crate::commands::check::report::{Finding, Report, Step, Verdict};
 use crate::commands::hardening::harden;
-use crate::commands::serve::runtime;
+use crate::commands::serve::{self, runtime};
 use crate::commands::{Outcome, say};
-use crate::config::{Bucket, Config, Keys as KeyOptions, Mistakes, Tenant};
-use crate::keys::service::Keyring;
+use crate::config::{AzureAccount, Bucket, Config, Keys as KeyOptions, Mistakes, Tenant};
 use crate::keys::transport::Transport;
 use crate::keys::vault::Vault;
 use crate::keys::{Keys, TenantKey};
 use crate::telemetry::clock::Clock;
 use crate::telemetry::logs::{self, Format};
-use crate::upstream::{Store, StoreKeyring};
+use crate::upstream::{AzureStore, Store};
 
 /// What is to be checked.
 pub struct CheckOptions<'a> {
@@ -115,13 +115,16 @@ fn misconfigured(mistakes: &Mistakes) -> Vec<Finding> {
 async fn examine(config: Config, tenant: Option<&str>) -> Result<Vec<Report>, String> {
     let clock = Clock::system();
     let transport = Transport::new(config.keys.transport.clone()).map_err(|error| error.to_string())?;
-    let mut stores = BTreeMap::new();
+    let mut stores = HashMap::new();
     for (name, options) in config.stores {
         let store = Store::new(options, clock.clone()).map_err(|error| format!("store {name}: {error}"))?;
         stores.insert(name, Arc::new(store));
     }
+    let azure_stores =
+        serve::azure_stores(config.azure_stores, &transport, &clock).map_err(|error| error.to_string())?;
     let mut fleet = Fleet {
         stores,
+        azure_stores,
         keys: config.keys,
         cckm: config.cckm,
         transport,
@@ -132,7 +135,9 @@ async fn examine(config: Config, tenant: Option<&str>) -> Result<Vec<Report>, St
     for (name, settings) in &config.tenants {
         if tenant.is_none_or(|tenant| tenant == &**name) {
             let buckets: Vec<_> = config.buckets.iter().filter(|bucket| is_of(bucket, name)).collect();
-            reports.push(fleet.report(name, settings, &buckets).await);
+            let mut used: BTreeSet<&str> = buckets.iter().map(|bucket| bucket.store.as_str()).collect();
+            used.extend(stores_of(&config.accounts, name));
+            reports.push(fleet.report(name, settings, &buckets, used).await);
         }
     }
     Ok(reports)
@@ -143,9 +148,19 @@ fn is_of(bucket: &Bucket, tenant: &str) -> bool {
     bucket.tenant.as_deref().is_none_or(|of| of == tenant)
 }
 
+/// The stores of the accounts that may have a tenant's containers.
+fn stores_of<'a>(accounts: &'a [AzureAccount], tenant: &str) -> impl Iterator<Item = &'a str> {
+    let is_of = move |account: &&AzureAccount| {
+        let mut rules = account.rules.iter();
+        rules.any(|rule| rule.tenant.as_deref().is_none_or(|of| of == tenant))
+    };
+    accounts.iter().filter(is_of).map(|account| account.store.as_str())
+}
+
 /// What the tenants share.
 struct Fleet {
-    stores: BTreeMap<String, Arc<Store>>,
+    stores: HashMap<String, Arc<Store>>,
+    azure_stores: HashMap<String, Arc<AzureStore>>,
     keys: KeyOptions,
     cckm: Vec<CckmOptions>,
     transport: Transport,
@@ -155,7 +170,13 @@ struct Fleet {
 }
 
 impl Fleet {
-    async fn report(&mut self, name: &Arc<str>, tenant: &Tenant, buckets: &[&Bucket]) -> Report {
+    async fn report(
+        &mut self,
+        name: &Arc<str>,
+        tenant: &Tenant,
+        buckets: &[&Bucket],
+        mut used: BTreeSet<&str>,
+    ) -> Report {
         let vault = Vault::new(tenant.key.clone(), tenant.identity.clone(), self.transport.clone());
         let mut findings = vec![Finding::ok(Step::Configuration, format!("key {}", tenant.key))];
         let azure = Azure { tenant, vault: &vault };
@@ -167,9 +188,17 @@ impl Fleet {
         findings.extend(about_key);
         findings.extend(cckm::examine(&self.cckm, name, usable, &self.clock).await);
 
-        let mut used: BTreeSet<&str> = buckets.iter().map(|bucket| bucket.store.as_str()).collect();
-        used.insert(&self.keys.keyring);
+        let ring = self.keys.keyring.clone();
+        used.insert(&ring);
         for store_name in used {
+            if let Some(store) = self.azure_stores.get(store_name) {
+                if !self.examined.contains_key(store_name) {
+                    let found = blob_store::examine(store_name, store).await;
+                    self.examined.insert(store_name.to_owned(), found);
+                }
+                findings.extend(self.examined.get(store_name).cloned().unwrap_or_default().0);
+                continue;
+            }
             let Some(store) = self.stores.get(store_name) else {
                 continue;
             };
@@ -203,10 +232,10 @@ impl Fleet {
             .examined
             .get(&self.keys.keyring)
             .is_some_and(|(_, reached)| *reached);
-        let (Some(store), true) = (self.stores.get(&self.keys.keyring), reached) else {
+        let ring = serve::keyring(&self.keys.keyring, &self.stores, &self.azure_stores);
+        let (Ok(keyring), true) = (ring, reached) else {
             return [Step::Keyring, Step::RoundTrip].map(|step| skipped(step, Step::Store));
         };
-        let keyring: Arc<dyn Keyring> = Arc::new(StoreKeyring::new(Arc::clone(store)));
         let records = round_trip::keyring(&keyring, name, &self.clock).await;
         if !unwraps {
             return [records, skipped(Step::RoundTrip, Step::Unwrap)];
@@ -214,6 +243,10 @@ impl Fleet {
         if records.verdict == Verdict::Failed {
             return [records, skipped(Step::RoundTrip, Step::Keyring)];
         }
+        let Some(store) = self.stores.get(&self.keys.keyring) else {
+            let found = "not tried: the keyring is in an Azure store";
+            return [records, Finding::new(Step::RoundTrip, Verdict::Skipped, found)];
+        };
         let key = TenantKey {
             tenant: Arc::clone(name),
             cmk: tenant.key.cmk(),

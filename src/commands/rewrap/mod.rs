@@ -6,7 +6,7 @@
 
 mod scan;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,18 +14,18 @@ use std::time::{Duration, Instant};
 
 use crate::commands::hardening::harden;
 use crate::commands::rewrap::scan::Scan;
-use crate::commands::serve::runtime;
+use crate::commands::serve::{self, runtime};
 use crate::commands::{Outcome, say};
 use crate::config::{Bucket, Config};
 use crate::keys::rewrap::{Found, Rewrap, RewrapError};
-use crate::keys::service::{Keyring, Record};
+use crate::keys::service::Record;
 use crate::keys::transport::Transport;
 use crate::keys::vault::Vault;
 use crate::keys::{Keys, TenantKey};
 use crate::seal::KeyVersion;
 use crate::telemetry::clock::Clock;
 use crate::telemetry::logs;
-use crate::upstream::{Store, StoreKeyring};
+use crate::upstream::Store;
 
 /// Progress is told so often.
 const TOLD: Duration = Duration::from_secs(1);
@@ -166,19 +166,19 @@ fn is_or_are(number: usize) -> String {
 struct Parts {
     tenants: Vec<Arc<str>>,
     keys: Keys,
-    stores: BTreeMap<String, Arc<Store>>,
+    stores: HashMap<String, Arc<Store>>,
     buckets: Vec<Bucket>,
 }
 
 impl Parts {
     fn of(config: Config, clock: &Clock) -> io::Result<Self> {
-        let mut stores = BTreeMap::new();
+        let mut stores = HashMap::new();
         for (name, options) in config.stores {
             stores.insert(name, Arc::new(Store::new(options, clock.clone())?));
         }
-        let ring = stores.get(&config.keys.keyring).ok_or(io::ErrorKind::NotFound)?;
-        let ring: Arc<dyn Keyring> = Arc::new(StoreKeyring::new(Arc::clone(ring)));
         let transport = Transport::new(config.keys.transport).map_err(io::Error::other)?;
+        let azure_stores = serve::azure_stores(config.azure_stores, &transport, clock).map_err(io::Error::other)?;
+        let ring = serve::keyring(&config.keys.keyring, &stores, &azure_stores).map_err(io::Error::other)?;
         let tenants = config.tenants.keys().cloned().collect();
         let keys = config.tenants.into_iter().map(|(name, tenant)| TenantKey {
             tenant: name,

@@ -1,18 +1,16 @@
 //! One Azure request, top to bottom, as [`super::Gateway`] does it for S3: who asks, what for, for which tenant, whether the
 //! tenant's key permits it, and then it is done.
 
+mod stream;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::stream::try_unfold;
 use http::header::CONNECTION;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
-use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
-use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
 use crate::azure::account::{Accounts, Container};
 use crate::azure::address::Address;
@@ -23,14 +21,14 @@ use crate::azure::list::Secure;
 use crate::azure::operation::{Level, Operation as Op};
 use crate::azure::policy::Policies;
 use crate::azure::put::Source;
-use crate::azure::read::{Pieces, Read};
 use crate::azure::{append, batch, block, control, copy, describe, headers, list, put, read};
-use crate::body::{Fault, FaultSlot};
-use crate::gateway::{AnswerBody, Connection, CutGuard, full, nothing, request_id};
+use crate::gateway::azure::stream::stream;
+use crate::gateway::{AnswerBody, Connection, full, nothing, request_id};
 use crate::keys::{CleanUp, Keys, Lease, Refusal};
 use crate::telemetry::audit::{self, Event};
 use crate::telemetry::clock::Clock;
 use crate::telemetry::metrics;
+use crate::tenant::Within;
 
 /// The gate for Azure's dialect.
 pub struct AzureGateway {
@@ -120,8 +118,8 @@ impl AzureGateway {
         let container = match Level::of(&address) {
             Level::Account => of_account(&address),
             Level::Container | Level::Blob => {
-                let found = address.account.container(&address.container);
-                found.ok_or(AzureError::UnknownContainer)?
+                let within = operation.within(&address);
+                address.account.container(&address.container, within)?
             }
         };
         asked.container = Some(container.clone());
@@ -133,6 +131,10 @@ impl AzureGateway {
         let (peer, secure) = (connection.peer.ip(), connection.secure);
         let reach = verified.authorize(operation, &address, policy.as_ref(), peer, secure, now)?;
         if control::concerns_all(operation) && !address.account.is_sole() {
+            return Err(AuthError::NotThisAccount.into());
+        }
+        let whole = container.shared && operation.within(&address) == Within::Itself;
+        if whole && !control::is_safe_where_tenants_share(operation) {
             return Err(AuthError::NotThisAccount.into());
         }
 
@@ -159,6 +161,10 @@ impl AzureGateway {
         }
         if Level::of(&address) == Level::Account {
             return self.account(&exchange, operation, body).await;
+        }
+        if whole {
+            // Nothing of any tenant's is told.
+            return Box::pin(self.controls(&exchange, operation, body)).await;
         }
         let tenant = &container.tenant;
         if cleans_up(operation) {
@@ -304,6 +310,7 @@ fn of_account(address: &Address) -> Container {
         key_url: String::new(),
         sealed_as: String::new(),
         store: Arc::clone(&address.account.store),
+        shared: false,
     }
 }
 
@@ -350,98 +357,6 @@ async fn under<T>(permission: &Lease, work: impl Future<Output = Result<T, Azure
         biased;
         () = over.cancelled() => Err(permission.check().map_or_else(AzureError::Refused, |()| AzureError::StoreFailed)),
         done = work => done,
-    }
-}
-
-/// Opens the first piece, and answers with it and what follows.
-async fn stream(
-    read: Read,
-    connection: &Connection,
-    operation: Op,
-    exchange: &Exchange<'_>,
-) -> Result<Response<AnswerBody>, AzureError> {
-    let Some(mut pieces) = read.pieces else {
-        return Ok(read.head.map(|()| full(Bytes::new())));
-    };
-    let first = pieces.next().await?.unwrap_or_default();
-    let over = pieces.over();
-    let running = Running {
-        guard: Some(connection.cut_when(over.clone())),
-        over,
-        finished: pieces.is_done(),
-        operation: operation.name(),
-        container: exchange.container.clone(),
-        name: exchange.address.blob.clone(),
-        request: Span::current(),
-        connection: connection.clone(),
-    };
-    Ok(read.head.map(|()| body(first, pieces, running)))
-}
-
-fn body(first: Bytes, pieces: Pieces, running: Running) -> AnswerBody {
-    let state = (Some(first), pieces, running);
-    let pieces = try_unfold(state, |(first, mut pieces, mut running)| async move {
-        let next = match first {
-            Some(first) => Some(first),
-            None => pieces.next().await.map_err(|fault| running.broke(fault))?,
-        };
-        running.stands_under(pieces.over(), pieces.is_done());
-        Ok::<_, std::io::Error>(next.map(|bytes| (Frame::data(bytes), (None, pieces, running))))
-    });
-    StreamBody::new(pieces).boxed_unsync()
-}
-
-/// A running download. Dropped unfinished while its lease is over, it was cut, whoever noticed first.
-struct Running {
-    guard: Option<CutGuard>,
-    over: CancellationToken,
-    finished: bool,
-    operation: &'static str,
-    container: Container,
-    name: String,
-    request: Span,
-    connection: Connection,
-}
-
-impl Running {
-    /// Each segment of a blob may stand under a lease of its own.
-    fn stands_under(&mut self, over: CancellationToken, finished: bool) {
-        self.finished = finished;
-        // The old guard first: it would take the new one's wire along.
-        self.guard = None;
-        self.guard = Some(self.connection.cut_when(over.clone()));
-        self.over = over;
-    }
-
-    fn broke(&self, fault: Fault) -> std::io::Error {
-        let _request = self.request.enter();
-        match &fault {
-            Fault::Tampered(_) | Fault::NotOurs(_) => {
-                metrics::tampered();
-                audit::record(&Event::Tampered {
-                    tenant: &self.container.tenant,
-                    container: &self.container.name,
-                    name: &self.name,
-                    what: &fault,
-                });
-            }
-            fault => tracing::info!(operation = self.operation, %fault, "a download broke off"),
-        }
-        FaultSlot::default().leave(fault)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if !self.finished && self.over.is_cancelled() {
-            let _request = self.request.enter();
-            metrics::stream_cut();
-            audit::record(&Event::StreamCut {
-                tenant: &self.container.tenant,
-                operation: self.operation,
-                reason: "lease_ended",
-            });
-        }
     }
 }
 

@@ -1,4 +1,6 @@
-//! An Azure Blob store: requests signed with the gate's own SharedKey, over pooled connections.
+//! An Azure Blob store: requests under the gate's own credential, over pooled connections.
+
+mod credential;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
@@ -17,6 +19,10 @@ use time::format_description::well_known::Rfc2822;
 
 use crate::seal::Tail;
 use crate::telemetry::clock::Clock;
+pub use credential::{AzureCredential, InvalidSas, StoreSas};
+
+use crate::keys::transport::Transport;
+use crate::upstream::azure::credential::Standing;
 use crate::upstream::body::StoreBody;
 use crate::upstream::shared_key::{self, AccountKey, Order, Plus, Signable};
 use crate::upstream::store::StoreError;
@@ -33,6 +39,8 @@ const IDLE: Duration = Duration::from_secs(20);
 const TOLERANCE_MS: i64 = 2_000;
 
 const X_MS_DATE: HeaderName = HeaderName::from_static("x-ms-date");
+const X_MS_REQUIRES_SYNC: HeaderName = HeaderName::from_static("x-ms-requires-sync");
+const X_MS_COPY_SOURCE_AUTHORIZATION: HeaderName = HeaderName::from_static("x-ms-copy-source-authorization");
 const X_MS_VERSION: HeaderName = HeaderName::from_static("x-ms-version");
 /// The version spoken where the client names none: the first with all that the gate itself asks for.
 const VERSION: HeaderValue = HeaderValue::from_static("2021-12-02");
@@ -63,8 +71,10 @@ pub struct AzureOptions {
     pub path_style: bool,
     /// The upstream account.
     pub account: String,
-    /// Its key.
-    pub key: AccountKey,
+    /// What the gate is to it.
+    pub credential: AzureCredential,
+    /// The container that belongs to the gate: keyring records. No client reaches it.
+    pub system_container: Option<String>,
     /// Certificates to trust instead of the system's.
     pub roots: Option<rustls::RootCertStore>,
 }
@@ -72,12 +82,22 @@ pub struct AzureOptions {
 /// A store, ready to be asked.
 pub struct AzureStore {
     client: Client<HttpsConnector<HttpConnector>, StoreBody>,
-    options: AzureOptions,
+    place: Place,
+    standing: Standing,
     clock: Clock,
     /// The store's clock less this one's, in ms.
     ahead: AtomicI64,
     /// The last time that was handed out.
     last: AtomicU64,
+}
+
+/// Where a store is.
+struct Place {
+    scheme: Scheme,
+    authority: Authority,
+    path_style: bool,
+    account: String,
+    system_container: Option<String>,
 }
 
 /// One request to a store.
@@ -113,17 +133,17 @@ impl StoreBody {
 }
 
 impl AzureStore {
-    /// A client of this store. Nothing is connected before the first request.
+    /// A client of this store. Nothing is connected before the first request. `transport` is the way to whoever gives tokens.
     ///
     /// # Errors
     /// No certificates to trust can be found.
-    pub fn new(options: AzureOptions, clock: Clock) -> std::io::Result<Self> {
+    pub fn new(options: AzureOptions, transport: &Transport, clock: Clock) -> std::io::Result<Self> {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_connect_timeout(Some(CONNECT));
         let builder = hyper_rustls::HttpsConnectorBuilder::new();
-        let builder = match (options.roots.clone(), options.scheme == Scheme::HTTPS) {
+        let builder = match (options.roots, options.scheme == Scheme::HTTPS) {
             (None, true) => builder.with_native_roots()?,
             (roots, _) => builder.with_tls_config(
                 rustls::ClientConfig::builder()
@@ -139,7 +159,14 @@ impl AzureStore {
             .build(builder.https_or_http().enable_http1().wrap_connector(http));
         Ok(Self {
             client,
-            options,
+            place: Place {
+                scheme: options.scheme,
+                authority: options.authority,
+                path_style: options.path_style,
+                account: options.account,
+                system_container: options.system_container,
+            },
+            standing: Standing::new(options.credential, transport, &clock),
             clock,
             ahead: AtomicI64::new(0),
             last: AtomicU64::new(0),
@@ -148,64 +175,75 @@ impl AzureStore {
 
     /// The upstream account.
     pub fn account(&self) -> &str {
-        &self.options.account
+        &self.place.account
+    }
+
+    /// The container that belongs to the gate, if this store has one.
+    pub fn system_container(&self) -> Option<&str> {
+        self.place.system_container.as_deref()
+    }
+
+    /// What the gate is to this store, for people: a kind of credential, nothing of its value.
+    pub fn credential_kind(&self) -> &'static str {
+        self.standing.kind()
     }
 
     /// The URL of a blob in this store, as the store itself is told it in a copy.
     pub fn url(&self, container: &str, blob: &str) -> String {
         format!(
             "{}://{}{}",
-            self.options.scheme,
-            self.options.authority,
+            self.place.scheme,
+            self.place.authority,
             self.path(false, container, blob)
         )
     }
 
-    /// The URL of a blob for a copy in this store, with a SAS to read it: a copy that is made at once reads its source as anybody
-    /// would. `version` names a snapshot or version.
+    /// The URL of a blob for a copy in this store, with a SAS to read it where the gate has something to make one with: a copy that
+    /// is made at once reads its source as anybody would. `version` names a snapshot or version.
     pub fn source(&self, container: &str, blob: &str, version: &[(String, String)]) -> String {
+        let mut pairs = version.to_vec();
+        match &self.standing {
+            Standing::Key(key) => pairs.extend(self.read_sas(key, container, blob, version)),
+            Standing::Sas(sas) => pairs.extend_from_slice(sas.pairs()),
+            // Said in a header, by [`Self::send`].
+            Standing::Identity(_) => {}
+        }
+        match pairs.is_empty() {
+            true => self.url(container, blob),
+            false => format!("{}?{}", self.url(container, blob), query(&pairs)),
+        }
+    }
+
+    fn read_sas(
+        &self,
+        key: &AccountKey,
+        container: &str,
+        blob: &str,
+        version: &[(String, String)],
+    ) -> Vec<(String, String)> {
         let now = OffsetDateTime::from(self.clock.now().system_time());
         let form = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
         let expiry = (now + SOURCE_LASTS)
             .to_offset(time::UtcOffset::UTC)
             .format(form)
             .unwrap_or_default();
-        let resource = format!("/blob/{}/{container}/{blob}", self.options.account);
-        // sp, st, se, resource, si, sip, spr, sv, sr, snapshot, ses, rscc, rscd, rsce, rscl, rsct
+        let resource = format!("/blob/{}/{container}/{blob}", self.place.account);
         let (snapshot, kind) = match version.iter().find(|(name, _)| name == "snapshot") {
             Some((_, snapshot)) => (snapshot.as_str(), "bs"),
             None => ("", "b"),
         };
-        let fields = [
-            "r",
-            "",
-            &expiry,
-            &resource,
-            "",
-            "",
-            "",
-            SAS_VERSION,
-            kind,
-            snapshot,
-            "",
-            "",
-            "",
-            "",
-            "",
-            "",
-        ];
-        let signature = self.options.key.sign(fields.join("\n").as_bytes());
-        let mut pairs = version.to_vec();
-        for (name, value) in [
+        // sp, st, se, resource, si, sip, spr, sv, sr, snapshot, ses, rscc, rscd, rsce, rscl, rsct
+        let before = ["r", "", &expiry, &resource, "", "", "", SAS_VERSION, kind, snapshot];
+        let text = [before.as_slice(), &[""; 6]].concat().join("\n");
+        let signature = key.sign(text.as_bytes());
+        let pairs = [
             ("sv", SAS_VERSION),
             ("sr", kind),
             ("sp", "r"),
             ("se", &expiry),
             ("sig", &signature),
-        ] {
-            pairs.push((name.to_owned(), value.to_owned()));
-        }
-        format!("{}?{}", self.url(container, blob), query(&pairs))
+        ];
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
     }
 
     /// The time by the store's clock, in ms since the Unix epoch. No two calls are given the same.
@@ -223,8 +261,9 @@ impl AzureStore {
     /// [`StoreError`]: there was no answer.
     pub async fn send(&self, call: AzureCall<'_>) -> Result<Response<Incoming>, StoreError> {
         let progress = call.body.progress();
-        let request = self.signed(call)?;
-        let authority = &self.options.authority;
+        let token = self.standing.token().await?;
+        let request = self.request(call, token)?;
+        let authority = &self.place.authority;
         let answer = tokio::select! {
             answer = self.client.request(request) => answer.map_err(|error| {
                 tracing::warn!(store = %authority, ?error, "no answer from the store");
@@ -239,9 +278,12 @@ impl AzureStore {
         Ok(answer)
     }
 
-    fn signed(&self, call: AzureCall<'_>) -> Result<Request<StoreBody>, StoreError> {
+    fn request(&self, call: AzureCall<'_>, token: Option<HeaderValue>) -> Result<Request<StoreBody>, StoreError> {
         let path = self.path(call.secondary, call.container, call.blob);
-        let query = query(call.query);
+        let query = match &self.standing {
+            Standing::Sas(sas) => query(&[call.query, sas.pairs()].concat()),
+            Standing::Key(_) | Standing::Identity(_) => query(call.query),
+        };
         let mut request = Request::new(call.body);
         *request.method_mut() = call.method;
         *request.headers_mut() = call.headers;
@@ -258,18 +300,27 @@ impl AzureStore {
         let now = OffsetDateTime::from(self.clock.now().system_time());
         let date = http_date(now).ok_or(StoreError::Unspeakable)?;
         parts.headers.insert(X_MS_DATE, date);
-        let signable = Signable {
-            method: &parts.method,
-            headers: &parts.headers,
-            account: &self.options.account,
-            path: &path,
-            query: &query,
-        };
-        let text = signable.text(shared_key::Scheme::SharedKey, Order::Collation, Plus::Space);
-        let authorization = format!("SharedKey {}:{}", self.options.account, self.options.key.sign(&text));
-        let mut authorization = HeaderValue::try_from(authorization).map_err(|_| StoreError::Unspeakable)?;
-        authorization.set_sensitive(true);
-        parts.headers.insert(AUTHORIZATION, authorization);
+        if let Some(token) = token {
+            // A copy made at once reads its source as whoever this names; one that is made later, as who asked for it.
+            if parts.headers.get(X_MS_REQUIRES_SYNC).is_some_and(|sync| sync == "true") {
+                parts.headers.insert(X_MS_COPY_SOURCE_AUTHORIZATION, token.clone());
+            }
+            parts.headers.insert(AUTHORIZATION, token);
+        }
+        if let Standing::Key(key) = &self.standing {
+            let signable = Signable {
+                method: &parts.method,
+                headers: &parts.headers,
+                account: &self.place.account,
+                path: &path,
+                query: &query,
+            };
+            let text = signable.text(shared_key::Scheme::SharedKey, Order::Collation, Plus::Space);
+            let authorization = format!("SharedKey {}:{}", self.place.account, key.sign(&text));
+            let mut authorization = HeaderValue::try_from(authorization).map_err(|_| StoreError::Unspeakable)?;
+            authorization.set_sensitive(true);
+            parts.headers.insert(AUTHORIZATION, authorization);
+        }
         let host = parts
             .uri
             .authority()
@@ -281,8 +332,8 @@ impl AzureStore {
     /// One spelling of the path, so that what is signed is what the store reads.
     fn path(&self, secondary: bool, container: &str, blob: &str) -> String {
         let mut path = String::from("/");
-        if self.options.path_style {
-            path.push_str(&self.options.account);
+        if self.place.path_style {
+            path.push_str(&self.place.account);
             if secondary {
                 path.push_str(SECONDARY);
             }
@@ -299,11 +350,11 @@ impl AzureStore {
     }
 
     fn target(&self, secondary: bool, path: &str, query: &str) -> Result<Uri, http::Error> {
-        let authority = match self.options.authority.as_str().split_once('.') {
-            Some((name, rest)) if secondary && !self.options.path_style => {
+        let authority = match self.place.authority.as_str().split_once('.') {
+            Some((name, rest)) if secondary && !self.place.path_style => {
                 Authority::try_from(format!("{name}{SECONDARY}.{rest}"))?
             }
-            _ => self.options.authority.clone(),
+            _ => self.place.authority.clone(),
         };
         let target = if query.is_empty() {
             PathAndQuery::try_from(path)?
@@ -311,7 +362,7 @@ impl AzureStore {
             PathAndQuery::try_from(format!("{path}?{query}"))?
         };
         Uri::builder()
-            .scheme(self.options.scheme.clone())
+            .scheme(self.place.scheme.clone())
             .authority(authority)
             .path_and_query(target)
             .build()
@@ -380,6 +431,7 @@ pub fn parameters(query: &str) -> Option<Vec<(String, String)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::transport::TransportOptions;
 
     fn store(path_style: bool) -> AzureStore {
         let options = AzureOptions {
@@ -387,10 +439,12 @@ mod tests {
             authority: Authority::from_static("127.0.0.1:1"),
             path_style,
             account: "acct".into(),
-            key: AccountKey::of(&[1; 32]),
+            credential: AzureCredential::Key(Box::new(AccountKey::of(&[1; 32]))),
+            system_container: None,
             roots: None,
         };
-        AzureStore::new(options, Clock::system()).unwrap()
+        let transport = Transport::new(TransportOptions::default()).unwrap();
+        AzureStore::new(options, &transport, Clock::system()).unwrap()
     }
 
     #[test]

@@ -1,0 +1,111 @@
+//! A download on its way: what is opened piece by piece, cut with the lease it stands under, and told of where it breaks.
+
+use bytes::Bytes;
+use futures_util::stream::try_unfold;
+use http::Response;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use tokio_util::sync::CancellationToken;
+use tracing::Span;
+
+use crate::azure::account::Container;
+use crate::azure::error::AzureError;
+use crate::azure::exchange::Exchange;
+use crate::azure::operation::Operation as Op;
+use crate::azure::read::{Pieces, Read};
+use crate::body::{Fault, FaultSlot};
+use crate::gateway::{AnswerBody, Connection, CutGuard, full};
+use crate::telemetry::audit::{self, Event};
+use crate::telemetry::metrics;
+
+/// Opens the first piece, and answers with it and what follows.
+pub(super) async fn stream(
+    read: Read,
+    connection: &Connection,
+    operation: Op,
+    exchange: &Exchange<'_>,
+) -> Result<Response<AnswerBody>, AzureError> {
+    let Some(mut pieces) = read.pieces else {
+        return Ok(read.head.map(|()| full(Bytes::new())));
+    };
+    let first = pieces.next().await?.unwrap_or_default();
+    let over = pieces.over();
+    let running = Running {
+        guard: Some(connection.cut_when(over.clone())),
+        over,
+        finished: pieces.is_done(),
+        operation: operation.name(),
+        container: exchange.container.clone(),
+        name: exchange.address.blob.clone(),
+        request: Span::current(),
+        connection: connection.clone(),
+    };
+    Ok(read.head.map(|()| body(first, pieces, running)))
+}
+
+fn body(first: Bytes, pieces: Pieces, running: Running) -> AnswerBody {
+    let state = (Some(first), pieces, running);
+    let pieces = try_unfold(state, |(first, mut pieces, mut running)| async move {
+        let next = match first {
+            Some(first) => Some(first),
+            None => pieces.next().await.map_err(|fault| running.broke(fault))?,
+        };
+        running.stands_under(pieces.over(), pieces.is_done());
+        Ok::<_, std::io::Error>(next.map(|bytes| (Frame::data(bytes), (None, pieces, running))))
+    });
+    StreamBody::new(pieces).boxed_unsync()
+}
+
+/// A running download. Dropped unfinished while its lease is over, it was cut, whoever noticed first.
+struct Running {
+    guard: Option<CutGuard>,
+    over: CancellationToken,
+    finished: bool,
+    operation: &'static str,
+    container: Container,
+    name: String,
+    request: Span,
+    connection: Connection,
+}
+
+impl Running {
+    /// Each segment of a blob may stand under a lease of its own.
+    fn stands_under(&mut self, over: CancellationToken, finished: bool) {
+        self.finished = finished;
+        // The old guard first: it would take the new one's wire along.
+        self.guard = None;
+        self.guard = Some(self.connection.cut_when(over.clone()));
+        self.over = over;
+    }
+
+    fn broke(&self, fault: Fault) -> std::io::Error {
+        let _request = self.request.enter();
+        match &fault {
+            Fault::Tampered(_) | Fault::NotOurs(_) => {
+                metrics::tampered();
+                audit::record(&Event::Tampered {
+                    tenant: &self.container.tenant,
+                    container: &self.container.name,
+                    name: &self.name,
+                    what: &fault,
+                });
+            }
+            fault => tracing::info!(operation = self.operation, %fault, "a download broke off"),
+        }
+        FaultSlot::default().leave(fault)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.finished && self.over.is_cancelled() {
+            let _request = self.request.enter();
+            metrics::stream_cut();
+            audit::record(&Event::StreamCut {
+                tenant: &self.container.tenant,
+                operation: self.operation,
+                reason: "lease_ended",
+            });
+        }
+    }
+}
