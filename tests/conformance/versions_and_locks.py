@@ -109,8 +109,8 @@ class Case:
     def protected(self, call, **arguments):
         """The operation of this name is refused because of a lock, as the store spells it (MinIO: 400), and the version is there."""
         self.refused(None, PROTECTED, call, **arguments)
-        which = {"Key": arguments["Key"], "VersionId": arguments["VersionId"]}
-        check(self.s3.get_object(Bucket=self.bucket, **which)["Body"].read() is not None, which, "is gone")
+        # An error if it is gone.
+        self.s3.get_object(Bucket=self.bucket, Key=arguments["Key"], VersionId=arguments["VersionId"])["Body"].read()
 
     def refused(self, status, codes, call, by=None, **arguments):
         """The operation of this name is refused so."""
