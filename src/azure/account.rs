@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::azure::auth::Directory;
+use crate::seal::OriginSecrets;
 use crate::tenant::{Denied, Pattern, Within};
 use crate::upstream::AzureStore;
 use crate::upstream::shared_key::AccountKey;
@@ -22,7 +24,8 @@ pub struct Accounts {
 pub struct Account {
     /// Its name, to clients.
     pub name: String,
-    /// Its keys: each of them signs, as Azure's two do, so that one can be replaced while the other is in use.
+    /// Its keys: each of them signs, as Azure's two do, so that one can be replaced while the other is in use. None where it takes
+    /// tokens only.
     pub keys: Vec<AccountKey>,
     /// Where its containers lie.
     pub store: Arc<AzureStore>,
@@ -32,6 +35,10 @@ pub struct Account {
     pub domains: Vec<String>,
     /// Every tenant's CMK, as clients are shown it.
     pub key_urls: Arc<HashMap<Arc<str>, String>>,
+    /// Whose tokens it takes, if any's.
+    pub directory: Option<Directory>,
+    /// What the fleet keeps secret, for the keys that are given out to those who show a token.
+    pub fleet: Arc<OriginSecrets>,
 }
 
 /// Containers that one tenant has, or that each name or blob says the tenant of.
@@ -165,11 +172,31 @@ pub(super) mod tests {
     use http::uri::{Authority, Scheme};
 
     use super::*;
+    use crate::azure::auth::{Role, Signers};
+    use crate::keys::identity::EntraId;
     use crate::keys::transport::{Transport, TransportOptions};
     use crate::telemetry::clock::Clock;
     use crate::upstream::{AzureCredential, AzureOptions};
 
     pub(in crate::azure) const KEY: [u8; 64] = [7; 64];
+
+    /// Where `o` reads and `w` writes.
+    fn directory() -> Directory {
+        let tenant: EntraId = "a0000000-0000-4000-8000-00000000000a".parse().unwrap();
+        let transport = Transport::new(TransportOptions::default()).unwrap();
+        let authority = "https://login.localhost".parse().unwrap();
+        Directory {
+            audiences: Vec::new(),
+            roles: [("o".into(), Role::Reader), ("w".into(), Role::Contributor)].into(),
+            signers: Arc::new(Signers::new(
+                Box::new(transport),
+                authority,
+                tenant.clone(),
+                Clock::system(),
+            )),
+            tenant,
+        }
+    }
 
     fn rule(name: &str, tenant: Option<&str>, prefix: Option<&str>) -> Rule {
         Rule {
@@ -207,6 +234,8 @@ pub(super) mod tests {
             ],
             domains: vec!["Files.Example.com".into()],
             key_urls: Arc::new(key_urls.into()),
+            directory: Some(directory()),
+            fleet: Arc::new(OriginSecrets::new([[3; 32]]).unwrap()),
         }
     }
 

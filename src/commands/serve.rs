@@ -15,18 +15,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Admin, Readiness, Rechecks};
 use crate::azure::account::{self as azure, Accounts};
+use crate::azure::auth::{Directory, Signers};
 use crate::cckm::CckmError;
 use crate::commands::hardening::{Hardened, harden};
 use crate::commands::watching::{self, Watching};
 use crate::commands::{Outcome, sweeping};
-use crate::config::{AzureAccount, Config, Mistakes, Tenant};
+use crate::config::{AzureAccount, AzureDirectory, Config, Mistakes, Tenant};
 use crate::gateway::azure::AzureGateway;
 use crate::gateway::{Connection, Gateway};
+use crate::keys::identity::EntraId;
 use crate::keys::service::Keyring;
 use crate::keys::transport::{Transport, TransportError};
 use crate::keys::vault::Vault;
 use crate::keys::{Keys, TenantKey};
 use crate::listener::{Listener, ListenerOptions};
+use crate::seal::OriginSecrets;
 use crate::telemetry::clock::Clock;
 use crate::telemetry::logs;
 use crate::telemetry::trail::{self, Trail};
@@ -258,6 +261,8 @@ fn accounts(
     stores: &HashMap<String, Arc<AzureStore>>,
     accounts: Vec<AzureAccount>,
     key_urls: &HashMap<Arc<str>, String>,
+    fleet: &Arc<OriginSecrets>,
+    directories: &mut Directories,
 ) -> Accounts {
     let key_urls = Arc::new(key_urls.clone());
     let accounts = accounts.into_iter().filter_map(|account| {
@@ -274,9 +279,35 @@ fn accounts(
             keys: account.keys,
             domains: account.domains,
             key_urls: Arc::clone(&key_urls),
+            directory: account.entra.map(|entra| directories.directory(entra)),
+            fleet: Arc::clone(fleet),
         })
     });
     Accounts::new(accounts.collect())
+}
+
+/// The signers of each Entra tenant, once for all accounts that take its tokens.
+struct Directories {
+    transport: Transport,
+    clock: Clock,
+    signers: HashMap<(String, EntraId), Arc<Signers>>,
+}
+
+impl Directories {
+    fn directory(&mut self, entra: AzureDirectory) -> Directory {
+        let place = (entra.authority.as_str().to_owned(), entra.tenant.clone());
+        let signers = self.signers.entry(place).or_insert_with(|| {
+            let published = Box::new(self.transport.clone());
+            let clock = self.clock.clone();
+            Arc::new(Signers::new(published, entra.authority, entra.tenant.clone(), clock))
+        });
+        Directory {
+            signers: Arc::clone(signers),
+            tenant: entra.tenant,
+            audiences: entra.audiences,
+            roles: entra.roles,
+        }
+    }
 }
 
 /// Wires the modules together.
@@ -333,7 +364,13 @@ fn assemble(config: Config, clock: Clock, shutdown: &CancellationToken) -> Resul
             upstream: own.map(|(caller, name)| (name, caller)).collect(),
         }
     });
-    let accounts = accounts(&azure_stores, config.accounts, &key_urls);
+    let mut directories = Directories {
+        transport: transport.clone(),
+        clock: clock.clone(),
+        signers: HashMap::new(),
+    };
+    let fleet = &config.keys.origin;
+    let accounts = accounts(&azure_stores, config.accounts, &key_urls, fleet, &mut directories);
     let tenants = Tenants::new(clients.collect(), containers).with_rules(rules, key_urls);
 
     let keys = config.tenants.into_iter().map(|(name, tenant)| TenantKey {
@@ -354,7 +391,7 @@ fn assemble(config: Config, clock: Clock, shutdown: &CancellationToken) -> Resul
     Ok(Assembled {
         listeners: config.listeners,
         azure_listeners: config.azure_listeners,
-        azure: AzureGateway::new(accounts, Arc::clone(&keys), clock.clone()),
+        azure: AzureGateway::new(accounts, Arc::clone(&keys), clock.clone(), config.dev),
         gateway: Gateway::new(Arc::new(tenants), Arc::clone(&keys), config.s3, clock),
         keys,
     })

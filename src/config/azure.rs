@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use http::Uri;
 use http::uri::{Authority, Scheme};
 
+use crate::azure::auth::Role;
 use crate::config::Tenant;
 use crate::config::azure_rules::{AzureRule, rules};
 use crate::config::keys::{Template, entra_tenant};
@@ -13,6 +14,7 @@ use crate::config::mistake::Fault;
 use crate::config::outside::Outside;
 use crate::config::section::{Entry, Section};
 use crate::config::value;
+use crate::keys::identity::{self, EntraId};
 use crate::upstream::shared_key::AccountKey;
 use crate::upstream::{AzureCredential, AzureOptions, StoreSas};
 
@@ -20,14 +22,29 @@ use crate::upstream::{AzureCredential, AzureOptions, StoreSas};
 pub struct AzureAccount {
     /// Its name, to clients.
     pub name: String,
-    /// Its keys: one at least.
+    /// Its keys: one at least, unless it takes tokens.
     pub keys: Vec<AccountKey>,
+    /// Whose tokens it takes.
+    pub entra: Option<AzureDirectory>,
     /// The store that its containers lie in; it exists, and is of kind `azure`.
     pub store: String,
     /// Host names of its own.
     pub domains: Vec<String>,
     /// Its containers, the most exact pattern first.
     pub rules: Vec<AzureRule>,
+}
+
+/// `[account.….entra]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AzureDirectory {
+    /// Whose tokens.
+    pub tenant: EntraId,
+    /// Where the tenant is.
+    pub authority: identity::Authority,
+    /// Audiences besides the storage service's own.
+    pub audiences: Vec<String>,
+    /// Who may do what, by object or application id.
+    pub roles: HashMap<String, Role>,
 }
 
 /// The rest of a store of kind `azure`.
@@ -131,7 +148,16 @@ pub(super) fn accounts(
                 section.wrong("", fault);
             }
             let store = section.need("store").and_then(|entry| entry.one_of("store", stores));
-            let keys = section.need("keys").and_then(Entry::list).map(|entries| {
+            let entra = match section.take("entra") {
+                None => Some(None),
+                Some(entry) => entry.section().and_then(directory).map(Some),
+            };
+            let keys = match &entra {
+                Some(None) => section.need("keys"),
+                _ => section.take("keys"),
+            };
+            let given = keys.is_some();
+            let keys = keys.and_then(Entry::list).map(|entries| {
                 if entries.is_empty() {
                     section.wrong("keys", Fault::Form("one key at least"));
                 }
@@ -171,13 +197,52 @@ pub(super) fn accounts(
             );
             Some(AzureAccount {
                 name,
-                keys: keys??,
+                keys: if given { keys?? } else { Vec::new() },
+                entra: entra?,
                 store: store?,
                 domains: domains?,
                 rules,
             })
         })
         .collect()
+}
+
+/// `[account.….entra]`: nobody may do anything who is not named.
+fn directory(mut section: Section<'_, '_>) -> Option<AzureDirectory> {
+    let tenant = section
+        .need("tenant")
+        .and_then(|entry| entry.parsed(str::parse::<EntraId>));
+    let authority = match section.take("authority") {
+        None => Some(identity::Authority::default()),
+        Some(entry) => entry.parsed(str::parse),
+    };
+    let audiences = section.take("audiences").and_then(Entry::list).unwrap_or_default();
+    let audiences = audiences
+        .iter()
+        .filter_map(|entry| Some(entry.text()?.to_owned()))
+        .collect();
+    let mut roles = HashMap::new();
+    for (name, role) in [
+        ("readers", Role::Reader),
+        ("contributors", Role::Contributor),
+        ("owners", Role::Owner),
+    ] {
+        for entry in section.take(name).and_then(Entry::list).unwrap_or_default() {
+            let Some(id) = entry.parsed(str::parse::<EntraId>) else {
+                continue;
+            };
+            if roles.insert(id.as_str().to_owned(), role).is_some() {
+                let by = "another role".to_owned();
+                entry.wrong(Fault::Taken { by });
+            }
+        }
+    }
+    Some(AzureDirectory {
+        tenant: tenant?,
+        authority: authority?,
+        audiences,
+        roles,
+    })
 }
 
 /// An account's key; `name` is the setting of `section` that mistakes are told of.

@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use azure::AzureAccount;
+pub use azure::{AzureAccount, AzureDirectory};
 pub use azure_rules::AzureRule;
 pub use mistake::{Fault, Mistake, Mistakes};
 

@@ -67,6 +67,21 @@ impl OriginSecrets {
         if vouched { Ok(()) } else { Err(FalseOrigin) }
     }
 
+    /// Another secret of the fleet's, for a purpose of its own: HMAC-SHA-256 over the purpose and the fields, each behind its length,
+    /// whose first byte is 0 and so begins no origin's message. One for each secret of the list; the first is to be used, each of
+    /// them counts.
+    pub fn derived(&self, purpose: &str, fields: &[&str]) -> impl Iterator<Item = [u8; 32]> {
+        let mut message = Vec::new();
+        prefixed(&mut message, purpose.as_bytes());
+        for field in fields {
+            prefixed(&mut message, field.as_bytes());
+        }
+        std::iter::once(&self.first).chain(&self.older).map(move |key| {
+            let tag = hmac::sign(key, &message);
+            tag.as_ref().first_chunk().copied().unwrap_or_default()
+        })
+    }
+
     pub(super) fn sign(&self, tenant: &str, dek: DekId, envelope: &Envelope) -> [u8; 16] {
         origin(&self.first, &message(tenant, dek, envelope))
     }

@@ -1,25 +1,31 @@
-//! Who is asking: verifies a request's SharedKey, SharedKeyLite or shared access signature.
+//! Who is asking: verifies a request's SharedKey, SharedKeyLite, shared access signature, or token of Entra's.
 //!
-//! Only [`verify`] makes a [`Verified`]. It proves that the request is of somebody who has one of the account's keys, or was given
-//! a SAS made with it; [`Verified::authorize`] says whether that permits the operation.
+//! Only [`verify`] and [`identify`] make a [`Verified`]. It proves that the request is of somebody who has one of the account's keys,
+//! was given a SAS, or is known to the account by Entra's word; [`Verified::authorize`] says whether that permits the operation.
 
+mod bearer;
 mod permission;
 mod sas;
+mod signers;
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, DATE};
 use http::request::Parts;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-pub use sas::{Delegation, Policy};
+pub use bearer::{Directory, LONGEST_DELEGATION, Principal, Role, TokenFault};
+pub use sas::{Delegation, Policy, moment};
+pub use signers::{Published, Signers};
 
 use crate::azure::account::Account;
 use crate::azure::address::Address;
-use crate::azure::auth::permission::{needs, overwrites};
+use crate::azure::auth::permission::{needs, overwrites, role};
 use crate::azure::auth::sas::{Kind, Sas};
 use crate::azure::operation::Operation;
 use crate::upstream::shared_key::{AccountKey, Order, Plus, Scheme, Signable};
@@ -46,7 +52,10 @@ enum Grant {
     ServiceSas {
         permissions: String,
         policy: Option<String>,
+        /// Of whoever's user delegation key signed it: it goes no further than they do.
+        role: Option<Role>,
     },
+    Token(Principal),
 }
 
 /// How far a SAS goes, where the operation itself has to see to it.
@@ -83,8 +92,40 @@ pub enum AuthError {
     #[error("the SAS is not for this address")]
     SourceIp,
     /// It concerns containers that are not this account's.
-    #[error("it concerns the whole upstream account")]
+    #[error("it concerns the whole upstream account, or another tenant")]
     NotThisAccount,
+    /// Of a token.
+    #[error("the token: {0}")]
+    Token(TokenFault),
+    /// A token is for whoever reads it.
+    #[error("a token came without TLS")]
+    TokenInClear,
+    /// Only a token will do.
+    #[error("it takes a token of Entra's")]
+    NoToken,
+    /// Nobody says whether a token is genuine.
+    #[error("Entra does not tell its signing keys")]
+    Unsure,
+}
+
+/// Verifies the head of a request as it was received, with whatever it shows. `clear` says that tokens are taken without TLS.
+///
+/// # Errors
+/// Whatever keeps the request from being its client's; nothing was read of its body then.
+pub async fn identify(parts: &Parts, address: &Address, clear: bool, now: SystemTime) -> Result<Verified, AuthError> {
+    let header = parts.headers.get(AUTHORIZATION);
+    let token = header.and_then(|header| header.to_str().ok()?.split_once(' '));
+    let Some((_, token)) = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) else {
+        return verify(parts, address, now);
+    };
+    if !clear {
+        return Err(AuthError::TokenInClear);
+    }
+    let directory = address.account.directory.as_ref().ok_or(AuthError::Malformed)?;
+    let principal = directory.verify(token.trim(), &address.account.name, now).await?;
+    Ok(Verified {
+        grant: Grant::Token(principal),
+    })
 }
 
 /// Verifies the head of a request as it was received.
@@ -161,11 +202,8 @@ fn verify_sas(sas: &Sas<'_>, address: &Address, headers: &HeaderMap) -> Result<V
     let genuine = match kind {
         Kind::Account | Kind::Service => keys.any(|key| key.verifies(text.as_bytes(), signature)),
         Kind::Delegation => {
-            let delegation = sas.delegation();
-            keys.any(|key| {
-                let key = delegation.key(&address.account, key);
-                key.verifies(text.as_bytes(), signature)
-            })
+            let keys = sas.delegation().keys(&address.account);
+            keys.iter().any(|key| key.key().verifies(text.as_bytes(), signature))
         }
     };
     if !genuine {
@@ -181,23 +219,38 @@ fn verify_sas(sas: &Sas<'_>, address: &Address, headers: &HeaderMap) -> Result<V
         Kind::Service | Kind::Delegation => {
             sas.covers()?;
             let policy = Some(sas.get("si").to_owned()).filter(|policy| !policy.is_empty());
-            Grant::ServiceSas { permissions, policy }
+            let role = match kind {
+                Kind::Delegation => Some(sas.delegator()?),
+                Kind::Account | Kind::Service => None,
+            };
+            Grant::ServiceSas {
+                permissions,
+                policy,
+                role,
+            }
         }
     };
     Ok(Verified { grant })
 }
 
-impl Delegation {
-    /// The key that the gate gives out for this: it follows from the account's, so that every replica can verify what is signed
-    /// with it, and none remembers it.
-    pub fn key(&self, account: &Account, key: &AccountKey) -> AccountKey {
-        AccountKey::of(&self.bytes(account, key))
+/// A user delegation key.
+pub struct DelegationKey([u8; 32]);
+
+impl DelegationKey {
+    /// As its holder is given it, in base64.
+    pub fn text(&self) -> String {
+        BASE64_STANDARD.encode(self.0)
     }
 
-    /// The raw bytes of that key.
-    pub fn bytes(&self, account: &Account, key: &AccountKey) -> [u8; 32] {
+    fn key(&self) -> AccountKey {
+        AccountKey::of(&self.0)
+    }
+}
+
+impl Delegation {
+    /// The keys that the gate gives out for this, the first of them now. They follow from the fleet's own secrets.
+    pub fn keys(&self, account: &Account) -> Vec<DelegationKey> {
         let fields = [
-            "portcullis user delegation key",
             account.name.as_str(),
             &self.object,
             &self.tenant,
@@ -206,7 +259,8 @@ impl Delegation {
             &self.service,
             &self.version,
         ];
-        key.mac(fields.join("\n").as_bytes())
+        let keys = account.fleet.derived("user delegation key", &fields);
+        keys.map(DelegationKey).collect()
     }
 }
 
@@ -215,13 +269,24 @@ impl Verified {
     pub fn policy(&self) -> Option<&str> {
         match &self.grant {
             Grant::ServiceSas { policy, .. } => policy.as_deref(),
-            Grant::Key | Grant::AccountSas { .. } => None,
+            Grant::Key | Grant::AccountSas { .. } | Grant::Token(_) => None,
         }
     }
 
-    /// Whether the account's own key signed.
-    pub fn is_key(&self) -> bool {
-        matches!(self.grant, Grant::Key)
+    /// Whether it may read every blob of the account: the sources of its copies need no SAS then.
+    pub fn reads_all(&self) -> bool {
+        matches!(self.grant, Grant::Key | Grant::Token(_))
+    }
+
+    /// Whose token was shown.
+    ///
+    /// # Errors
+    /// None was.
+    pub fn principal(&self) -> Result<&Principal, AuthError> {
+        match &self.grant {
+            Grant::Token(principal) => Ok(principal),
+            Grant::Key | Grant::AccountSas { .. } | Grant::ServiceSas { .. } => Err(AuthError::NoToken),
+        }
     }
 
     /// Says whether the operation is permitted.
@@ -240,6 +305,8 @@ impl Verified {
         let needs = needs(operation);
         let (permissions, wanted) = match &self.grant {
             Grant::Key => return Ok(Reach::Full),
+            Grant::Token(principal) if may(principal.role, operation) => return Ok(Reach::Full),
+            Grant::Token(_) => return Err(AuthError::Permission),
             Grant::AccountSas {
                 services,
                 resources,
@@ -259,7 +326,11 @@ impl Verified {
             Grant::ServiceSas {
                 permissions,
                 policy: named,
+                role,
             } => {
+                if role.is_some_and(|role| !may(role, operation)) {
+                    return Err(AuthError::Permission);
+                }
                 if named.is_some() != policy.is_some() {
                     return Err(AuthError::Policy);
                 }
@@ -282,6 +353,10 @@ impl Verified {
             false => Reach::Full,
         })
     }
+}
+
+fn may(held: Role, operation: Operation) -> bool {
+    role(operation).is_some_and(|needed| held >= needed)
 }
 
 /// When a request was signed.

@@ -1,7 +1,8 @@
-//! Which permission of a SAS each operation needs.
+//! Which permission of a SAS each operation needs, and which role of Entra's.
 //!
 //! <https://learn.microsoft.com/rest/api/storageservices/create-account-sas> and `create-service-sas`: their tables of operations.
 
+use crate::azure::auth::Role;
 use crate::azure::operation::Operation as Op;
 
 /// What a kind of SAS must have for an operation: the resource type (`srt`) and any one of the permissions (`sp`). None at all
@@ -54,6 +55,59 @@ pub(super) fn needs(operation: Op) -> Needs {
         account,
         service,
     }
+}
+
+/// The least role that permits an operation; `None` where no role for blobs does, as the service has it: what is about the account is
+/// for whoever manages it. <https://learn.microsoft.com/rest/api/storageservices/authorize-with-azure-active-directory>, its table of
+/// permissions, and the built-in roles "Storage Blob Data Reader", "… Contributor" and "… Owner".
+pub(super) fn role(operation: Op) -> Option<Role> {
+    Some(match operation {
+        Op::GetServiceProperties | Op::SetServiceProperties | Op::GetServiceStats => return None,
+        Op::ListContainers
+        | Op::GetAccountInformation
+        | Op::GetUserDelegationKey
+        // Each request in it brings its own.
+        | Op::Batch
+        | Op::GetContainerProperties
+        | Op::ListBlobs
+        | Op::GetBlob
+        | Op::GetBlobProperties
+        | Op::GetBlobMetadata
+        | Op::GetBlockList => Role::Reader,
+        Op::CreateContainer
+        | Op::SetContainerMetadata
+        | Op::LeaseContainer
+        | Op::DeleteContainer
+        | Op::RestoreContainer
+        | Op::PutBlob
+        | Op::PutBlobFromUrl
+        | Op::CreateAppendBlob
+        | Op::SetBlobProperties
+        | Op::SetBlobMetadata
+        | Op::SnapshotBlob
+        | Op::LeaseBlob
+        | Op::DeleteBlob
+        | Op::UndeleteBlob
+        | Op::CopyBlob
+        | Op::AbortCopyBlob
+        | Op::PutBlock
+        | Op::PutBlockFromUrl
+        | Op::PutBlockList
+        | Op::AppendBlock
+        | Op::AppendBlockFromUrl
+        | Op::SealAppendBlob
+        | Op::SetBlobTier
+        | Op::SetBlobExpiry => Role::Contributor,
+        Op::GetContainerAcl
+        | Op::SetContainerAcl
+        | Op::FindBlobsByTags
+        | Op::FindBlobsInContainer
+        | Op::SetBlobTags
+        | Op::GetBlobTags
+        | Op::SetImmutabilityPolicy
+        | Op::DeleteImmutabilityPolicy
+        | Op::SetLegalHold => Role::Owner,
+    })
 }
 
 /// Whether an operation that `create` alone permits is one that may replace what is there: it may then not.

@@ -12,7 +12,7 @@ use time::macros::format_description;
 use time::{Date, OffsetDateTime, PrimitiveDateTime};
 
 use crate::azure::address::Address;
-use crate::azure::auth::AuthError;
+use crate::azure::auth::{AuthError, LONGEST_DELEGATION, Role};
 
 /// The parameters of a SAS, as the request brings them.
 pub(super) struct Sas<'a> {
@@ -80,6 +80,21 @@ impl<'a> Sas<'a> {
             service: self.get("sks").to_owned(),
             version: self.get("skv").to_owned(),
         }
+    }
+
+    /// What whoever's user delegation key signed may do, now.
+    ///
+    /// # Errors
+    /// Nothing any more; or the SAS is of a kind that is not verified here, bound to another user of the tenant's.
+    pub(super) fn delegator(&self) -> Result<Role, AuthError> {
+        if ["suoid", "sduoid", "skdutid"].iter().any(|name| self.has(name)) {
+            return Err(AuthError::Mismatch);
+        }
+        let directory = self.address.account.directory.as_ref().ok_or(AuthError::Mismatch)?;
+        if !self.get("sktid").eq_ignore_ascii_case(directory.tenant.as_str()) {
+            return Err(AuthError::Mismatch);
+        }
+        directory.role(self.get("skoid")).ok_or(AuthError::Permission)
     }
 
     /// Whether a service SAS is for what is addressed.
@@ -203,7 +218,8 @@ impl<'a> Sas<'a> {
         }
         if self.kind() == Kind::Delegation {
             let of_key = |name: &str| moment(self.get(name)).ok_or(AuthError::Malformed);
-            if of_key("skt")? > now || of_key("ske")? <= now {
+            let (start, expiry) = (of_key("skt")?, of_key("ske")?);
+            if start > now || expiry <= now || expiry > start + LONGEST_DELEGATION {
                 return Err(AuthError::OutOfTime);
             }
         }
@@ -212,7 +228,7 @@ impl<'a> Sas<'a> {
 }
 
 /// A moment as a SAS writes it: ISO 8601, down to the day, the minute, the second or a part of it.
-pub(super) fn moment(text: &str) -> Option<OffsetDateTime> {
+pub fn moment(text: &str) -> Option<OffsetDateTime> {
     let minutes = format_description!("[year]-[month]-[day]T[hour]:[minute]Z");
     OffsetDateTime::parse(text, &Rfc3339)
         .ok()

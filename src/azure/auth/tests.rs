@@ -10,7 +10,7 @@ use crate::azure::operation::Operation as Op;
 const NOW: u64 = 1_795_471_200;
 const BLOB: &str = "se=2026-11-24T00%3A00%3A00Z&sp=rw&sv=2026-10-06&sr=b&rscc=no&rsct=text/x&sig=8VhtPudmCGBqC6m1gNcdYAgTD1ITo7PJPXOA8eC56EI%3D";
 const ACCOUNT: &str = "st=2026-11-23T00%3A00%3A00Z&se=2026-11-24T00%3A00%3A00Z&sp=rl&sip=10.0.0.1-10.0.0.9&spr=https%2Chttp&sv=2026-10-06&ss=b&srt=co&sig=vGIh1mWvd9h3VSt057q/XCLSHW5OyeW5suv0m8G7Xx4%3D";
-const DELEGATION: &str = "se=2026-11-24T00%3A00%3A00Z&sp=r&sv=2026-10-06&sr=b&skoid=o&sktid=t&skt=2026-11-23T00%3A00%3A00Z&ske=2026-11-25T00%3A00%3A00Z&sks=b&skv=2026-04-06";
+const DELEGATION: &str = "se=2026-11-24T00%3A00%3A00Z&sp=r&sv=2026-10-06&sr=b&skoid=o&sktid=a0000000-0000-4000-8000-00000000000a&skt=2026-11-23T00%3A00%3A00Z&ske=2026-11-25T00%3A00%3A00Z&sks=b&skv=2026-04-06";
 
 fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
@@ -55,7 +55,7 @@ fn a_request_that_the_sdk_signed_is_its_clients() {
         let mut headers = SIGNED.to_vec();
         headers.extend_from_slice(change);
         headers.push(("authorization", authorization));
-        verified("PUT", target, &headers).map(|(verified, _)| verified.is_key())
+        verified("PUT", target, &headers).map(|(verified, _)| verified.reads_all())
     };
     assert_eq!(with(&[], target, genuine), Ok(true));
     assert_eq!(with(&[("other", "x")], target, genuine), Ok(true), "not signed");
@@ -162,7 +162,7 @@ fn every_kind_of_sas_that_the_sdk_makes_is_taken() {
 
 #[test]
 fn a_user_delegation_sas_is_verified_by_the_key_that_the_gate_derives() {
-    let plain = format!("/acme/acme-1/b?{DELEGATION}&sig=ll2EwmVnhfkjyupuUaZz8mO1Mq3DMOQkZBfl1f4Pi%2Bs%3D");
+    let plain = format!("/acme/acme-1/b?{DELEGATION}&sig=vORlQX6SFMYAwJEZiqVCdvqM1qapZB8B8oagghmj7js%3D");
     assert_eq!(permits(&plain, Op::GetBlob, None), Ok(Reach::Full));
     let later = plain.replace("ske=2026-11-25", "ske=2026-11-26");
     assert_eq!(
@@ -172,13 +172,45 @@ fn a_user_delegation_sas_is_verified_by_the_key_that_the_gate_derives() {
     );
     // A SAS that names headers and parameters holds for these only.
     let named = format!(
-        "/acme/acme-1/b?comp=metadata&{DELEGATION}&srh=x-ms-client-request-id&srq=comp&sig=UJvLySknSi1nZuR8GT5uo9LELQs8FxathpdS12WTZH8%3D"
+        "/acme/acme-1/b?comp=metadata&{DELEGATION}&srh=x-ms-client-request-id&srq=comp&sig=0lJhZ1ZnjXPoQ0pHUCEGmV4pHIbP2NiW8NCfK7r0XWU%3D"
     );
     assert!(verified("GET", &named, &[("x-ms-client-request-id", "one")]).is_ok());
     assert_eq!(
         verified("GET", &named, &[("x-ms-client-request-id", "two")]).err(),
         Some(AuthError::Mismatch)
     );
+}
+
+/// `o` may read and `w` may write: a SAS that either signs says more than the one may.
+#[test]
+fn a_user_delegation_sas_goes_no_further_than_whoever_signed_it() {
+    let both = DELEGATION.replace("sp=r", "sp=rw");
+    let of_reader = format!("/acme/acme-1/b?{both}&sig=2/0%2B/iRZMiU5ozJqE5GlCn40FZeSq1noZmf6n949E94%3D");
+    assert_eq!(permits(&of_reader, Op::GetBlob, None), Ok(Reach::Full));
+    assert_eq!(permits(&of_reader, Op::PutBlob, None), Err(AuthError::Permission));
+    let of_writer = both.replace("skoid=o", "skoid=w");
+    let of_writer = format!("/acme/acme-1/b?{of_writer}&sig=BXVFLrvTyZpnY3K0abxgeNoz/eDlkAKS5CnJekHv0yY%3D");
+    assert_eq!(permits(&of_writer, Op::PutBlob, None), Ok(Reach::Full));
+    assert_eq!(permits(&of_writer, Op::DeleteBlob, None), Err(AuthError::Permission), "sp=rw");
+    for (was, is) in [("skoid=w", "skoid=o"), ("00000000000a&skt", "00000000000b&skt")] {
+        let other = of_writer.replace(was, is);
+        assert_eq!(permits(&other, Op::PutBlob, None), Err(AuthError::Mismatch), "{is}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_for_tls_and_for_accounts_that_take_any() {
+    let (parts, mut address) = head("GET", "/acme/acme-1/b", &[("authorization", "Bearer x.y.z")]);
+    let refused = async |address: &Address, clear| identify(&parts, address, clear, at(NOW)).await.err();
+    assert_eq!(refused(&address, false).await, Some(AuthError::TokenInClear));
+    assert_eq!(
+        refused(&address, true).await,
+        Some(AuthError::Token(TokenFault::Malformed))
+    );
+    let mut account = crate::azure::account::tests::account();
+    account.directory = None;
+    address.account = std::sync::Arc::new(account);
+    assert_eq!(refused(&address, true).await, Some(AuthError::Malformed));
 }
 
 #[test]

@@ -112,6 +112,12 @@ pub enum AzureError {
     /// A document that is no XML, or not the one expected.
     #[error("the document can't be read")]
     InvalidXml,
+    /// An element of a document whose text can't be.
+    #[error("the element {name} is wrong")]
+    InvalidXmlNode {
+        /// Which element.
+        name: &'static str,
+    },
     /// The block list names what is not there, or is too long.
     #[error(transparent)]
     BlockList(#[from] ChoiceError),
@@ -242,9 +248,15 @@ impl AzureError {
         if !head && status != StatusCode::NOT_MODIFIED {
             let time = now.format(&Rfc3339).unwrap_or_default();
             let (code, message) = (escape(code.as_str()), escape(message.as_str()));
+            let detail = match self {
+                Self::Auth(AuthError::Token(fault)) => {
+                    format!("<AuthenticationErrorDetail>{fault}</AuthenticationErrorDetail>")
+                }
+                _ => String::new(),
+            };
             *response.body_mut() = format!(
                 "<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>{code}</Code><Message>{message}\nRequestId:{request_id}\nTime:{time}\
-                 </Message></Error>"
+                 </Message>{detail}</Error>"
             );
             let xml = HeaderValue::from_static("application/xml");
             response.headers_mut().insert(CONTENT_TYPE, xml);
@@ -360,6 +372,11 @@ impl AzureError {
                 format!("The metadata specified is invalid: the name {name} is reserved."),
             ),
             Self::InvalidXml => words(BAD, "InvalidXmlDocument", "XML specified is not syntactically valid."),
+            Self::InvalidXmlNode { name } => words(
+                BAD,
+                "InvalidXmlNodeValue",
+                format!("The value for one of the XML nodes is not in the correct format: {name}."),
+            ),
             Self::BlockList(ChoiceError::Unknown { .. }) => {
                 words(BAD, "InvalidBlockList", "The specified block list is invalid.")
             }

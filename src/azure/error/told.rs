@@ -65,6 +65,26 @@ pub(super) fn auth(error: &AuthError) -> Words {
             "InvalidAuthenticationInfo",
             "Authentication information is not given in the correct format. Check the value of Authorization header.",
         ),
+        AuthError::Token(_) => words(
+            StatusCode::UNAUTHORIZED,
+            "InvalidAuthenticationInfo",
+            "Server failed to authenticate the request. Please refer to the information in the www-authenticate header.",
+        ),
+        AuthError::TokenInClear => words(
+            NO,
+            "AuthenticationFailed",
+            "Server failed to authenticate the request. Authentication scheme Bearer is not allowed with HTTP.",
+        ),
+        AuthError::NoToken => words(
+            NO,
+            "AuthenticationFailed",
+            "Server failed to authenticate the request. Only authentication scheme Bearer is supported.",
+        ),
+        AuthError::Unsure => words(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ServerBusy",
+            "The keys that tokens are signed with can't be had at the moment; try again.",
+        ),
         AuthError::Mismatch | AuthError::Skewed | AuthError::OutOfTime | AuthError::Policy => words(
             NO,
             "AuthenticationFailed",

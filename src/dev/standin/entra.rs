@@ -11,7 +11,7 @@ use crate::dev::standin::fault::Operation;
 use crate::dev::standin::ids;
 use crate::dev::standin::query::Pairs;
 use crate::dev::standin::reply::Reply;
-use crate::dev::standin::token::{Claims, Subject, TOKEN_EXCHANGE_APP, TokenFault};
+use crate::dev::standin::token::{Claims, Subject, TOKEN_EXCHANGE_APP, TokenFault, sts_issuer};
 use crate::dev::standin::vault_error::RESOURCE as VAULT;
 use crate::dev::standin::world::{Application, Credential, Entra, Presence};
 
@@ -33,6 +33,8 @@ pub struct Call {
 enum Route {
     Token,
     Configuration,
+    /// The same for tokens of version 1.0, which differ in their issuer.
+    ConfigurationOfFirst,
     Keys,
     Instance,
     Unknown,
@@ -73,12 +75,15 @@ impl Call {
             (&Method::POST, [tenant, "oauth2", "v2.0", "token"]) => (Route::Token, *tenant),
             (&Method::GET, ["common", "discovery", "instance"]) => (Route::Instance, ""),
             (&Method::GET, [tenant, "v2.0", ".well-known", "openid-configuration"]) => (Route::Configuration, *tenant),
+            (&Method::GET, [tenant, ".well-known", "openid-configuration"]) => (Route::ConfigurationOfFirst, *tenant),
             (&Method::GET, [tenant, "discovery", "v2.0", "keys"]) => (Route::Keys, *tenant),
             _ => (Route::Unknown, ""),
         };
         let operation = match route {
             Route::Token => Operation::Token,
-            Route::Configuration | Route::Keys | Route::Instance => Operation::Discovery,
+            Route::Configuration | Route::ConfigurationOfFirst | Route::Keys | Route::Instance => {
+                Operation::Discovery
+            },
             Route::Unknown => Operation::Unknown,
         };
         let form = Pairs::read(&String::from_utf8_lossy(body));
@@ -95,7 +100,8 @@ impl Call {
 pub fn answer(cloud: &Cloud, call: &Call) -> Reply {
     let reply = match call.route {
         Route::Token => token(cloud, call),
-        Route::Configuration => configuration(cloud, call),
+        Route::Configuration => configuration(cloud, call, false),
+        Route::ConfigurationOfFirst => configuration(cloud, call, true),
         Route::Keys => Ok(Reply::json(StatusCode::OK, &cloud.signer.key_set())),
         Route::Instance => Ok(instance(cloud)),
         Route::Unknown => Ok(Reply::text(
@@ -202,13 +208,16 @@ fn parameter<'a>(call: &'a Call, name: &'static str) -> Result<&'a str, EntraErr
         .ok_or(EntraError::NoParameter(name))
 }
 
-/// OpenID Connect discovery: what SDKs ask before their first token.
-fn configuration(cloud: &Cloud, call: &Call) -> Result<Reply, EntraError> {
+/// OpenID Connect discovery: what SDKs ask before their first token, and services before the first token that they are shown.
+fn configuration(cloud: &Cloud, call: &Call, first: bool) -> Result<Reply, EntraError> {
     let world = cloud.world();
     let tenant = world.entra().tenant_id(&call.tenant).ok_or(EntraError::TenantUnknown)?;
     let authority = cloud.authority();
     let body = json!({
-        "issuer": format!("https://login.microsoftonline.com/{tenant}/v2.0"),
+        "issuer": match first {
+            true => sts_issuer(tenant),
+            false => format!("https://login.microsoftonline.com/{tenant}/v2.0"),
+        },
         "authorization_endpoint": format!("{authority}/{tenant}/oauth2/v2.0/authorize"),
         "token_endpoint": format!("{authority}/{tenant}/oauth2/v2.0/token"),
         "jwks_uri": format!("{authority}/{tenant}/discovery/v2.0/keys"),

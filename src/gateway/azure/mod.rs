@@ -6,22 +6,22 @@ mod stream;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tracing::Instrument;
 
 use crate::azure::account::{Accounts, Container};
 use crate::azure::address::Address;
-use crate::azure::auth::{self, AuthError};
+use crate::azure::auth::{self, AuthError, Directory, Verified};
 use crate::azure::error::AzureError;
 use crate::azure::exchange::{Asker, Exchange};
 use crate::azure::list::Secure;
 use crate::azure::operation::{Level, Operation as Op};
 use crate::azure::policy::Policies;
 use crate::azure::put::Source;
-use crate::azure::{append, batch, block, control, copy, describe, headers, list, put, read};
+use crate::azure::{append, batch, block, control, copy, delegation, describe, headers, list, put, read};
 use crate::gateway::azure::stream::stream;
 use crate::gateway::{AnswerBody, Connection, full, nothing, request_id};
 use crate::keys::{CleanUp, Keys, Lease, Refusal};
@@ -36,6 +36,8 @@ pub struct AzureGateway {
     keys: Arc<Keys>,
     policies: Policies,
     clock: Clock,
+    /// Tokens are taken without TLS: only on a machine where everything is.
+    dev: bool,
 }
 
 /// What has been found out about a request so far, for its answer, the log and the audit.
@@ -44,12 +46,15 @@ struct Asked {
     operation: Option<Op>,
     container: Option<Container>,
     name: String,
+    /// Where tokens for the account are to be had.
+    challenge: Option<HeaderValue>,
 }
 
 impl AzureGateway {
-    /// A gate for these accounts and keys.
-    pub fn new(accounts: Accounts, keys: Arc<Keys>, clock: Clock) -> Self {
+    /// A gate for these accounts and keys; `dev` lets tokens come without TLS.
+    pub fn new(accounts: Accounts, keys: Arc<Keys>, clock: Clock, dev: bool) -> Self {
         Self {
+            dev,
             accounts,
             keys,
             policies: Policies::new(clock.clone()),
@@ -93,7 +98,11 @@ impl AzureGateway {
     fn refused(&self, error: &AzureError, parts: &Parts, id: &str, asked: &Asked) -> Response<Bytes> {
         report(error, asked.operation.map_or("unknown", Op::name), asked);
         let now = time::OffsetDateTime::from(self.clock.now().system_time());
-        error.response(id, now, parts.method == Method::HEAD).map(Bytes::from)
+        let mut response = error.response(id, now, parts.method == Method::HEAD).map(Bytes::from);
+        if let (StatusCode::UNAUTHORIZED, Some(challenge)) = (response.status(), &asked.challenge) {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge.clone());
+        }
+        response
     }
 
     async fn serve(
@@ -104,10 +113,12 @@ impl AzureGateway {
         asked: &mut Asked,
     ) -> Result<Response<AnswerBody>, AzureError> {
         let address = Address::of(parts, &self.accounts)?;
+        asked.challenge = address.account.directory.as_ref().and_then(Directory::challenge);
 
         // Who is asking: nothing of the request counts before its signature does.
         let now = self.clock.now().system_time();
-        let verified = auth::verify(parts, &address, now)?;
+        let clear = connection.secure || self.dev;
+        let verified = auth::identify(parts, &address, clear, now).await?;
 
         // What is asked.
         let operation = Op::of(&parts.method, &address, &parts.headers)?;
@@ -146,7 +157,7 @@ impl AzureGateway {
             reach,
             keyless: false,
             asker: Asker {
-                by_key: verified.is_key(),
+                by_key: verified.reads_all(),
                 peer,
                 secure,
                 now,
@@ -160,7 +171,7 @@ impl AzureGateway {
             return self.batch(&exchange, body, connection).await;
         }
         if Level::of(&address) == Level::Account {
-            return self.account(&exchange, operation, body).await;
+            return Box::pin(self.account(&exchange, &verified, operation, body)).await;
         }
         if whole {
             // Nothing of any tenant's is told.
@@ -257,12 +268,15 @@ impl AzureGateway {
     async fn account(
         &self,
         exchange: &Exchange<'_>,
+        verified: &Verified,
         operation: Op,
         body: Option<Incoming>,
     ) -> Result<Response<AnswerBody>, AzureError> {
         match operation {
-            // It takes an Entra token, which the gate does not take yet.
-            Op::GetUserDelegationKey => return Err(AuthError::Mismatch.into()),
+            Op::GetUserDelegationKey => {
+                let issued = delegation::issue(exchange, verified.principal()?, body).await?;
+                return Ok(issued.map(full));
+            }
             Op::FindBlobsByTags => {
                 for tenant in exchange.address.account.tenants() {
                     self.keys.to_operate(tenant).await?;
