@@ -65,6 +65,9 @@ enum Command {
         /// Serve Azure clients too, on this port, before Azurite; it is installed below the data directory on first use.
         #[arg(long, value_name = "PORT")]
         azure_port: Option<u16>,
+        /// The same over TLS, where Azure's SDKs send tokens; 0 for any free port.
+        #[arg(long, value_name = "PORT", default_value_t = 0, requires = "azure_port")]
+        azure_tls_port: u16,
         /// An azurite-blob that is installed already.
         #[arg(long, value_name = "FILE", requires = "azure_port")]
         azurite: Option<PathBuf>,
@@ -153,6 +156,7 @@ fn main() -> ExitCode {
             imds_port,
             store_port,
             azure_port,
+            azure_tls_port,
             azurite,
             without_gate,
         } => commands::dev(DevOptions {
@@ -163,7 +167,11 @@ fn main() -> ExitCode {
             vault_port,
             imds_port,
             store_port,
-            azure: azure_port.map(|port| AzureSide { port, program: azurite }),
+            azure: azure_port.map(|port| AzureSide {
+                port,
+                tls_port: azure_tls_port,
+                program: azurite,
+            }),
             gate: !without_gate,
         }),
         Command::DevCustomer { data, tenant, action } => commands::customer(&data, &tenant, &action),

@@ -15,7 +15,7 @@ use http::{HeaderMap, Method};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::commands::dev_azure::{AzureSide, Running};
+use crate::commands::dev_azure::{Account, AzureSide, Running};
 use crate::commands::hardening::{Hardened, harden};
 use crate::commands::serve::{self, ServeError};
 use crate::commands::{Outcome, say};
@@ -124,7 +124,7 @@ async fn run(options: DevOptions, hardened: &Hardened, shutdown: CancellationTok
     }
     secret(data, "origin")?;
     certificate(data, &standin)?;
-    let azure = azure_side(&options, data)?;
+    let azure = azure_side(&options, data, &standin)?;
     let file = data.join("portcullis.toml");
     let mut text = configuration(&options, &standin, server.address());
     text.extend(azure.iter().map(Running::configuration));
@@ -162,17 +162,22 @@ async fn run(options: DevOptions, hardened: &Hardened, shutdown: CancellationTok
 }
 
 /// The Azure side, where it was asked for and Node.js is there for its store; the S3 side runs either way.
-fn azure_side(options: &DevOptions, data: &Path) -> Result<Option<Running>, DevError> {
+fn azure_side(options: &DevOptions, data: &Path, standin: &Standin) -> Result<Option<Running>, DevError> {
     let Some(side) = &options.azure else {
         return Ok(None);
     };
     let mut accounts = Vec::new();
     for (tenant, _, _) in TENANTS {
-        // 64 hex digits are base64 too.
-        let key = secret(data, &format!("{tenant}-azure"))?;
-        accounts.push((tenant, key, secret(data, &format!("{tenant}-azurite"))?));
+        accounts.push(Account {
+            tenant,
+            // 64 hex digits are base64 too.
+            key: secret(data, &format!("{tenant}-azure"))?,
+            upstream: secret(data, &format!("{tenant}-azurite"))?,
+            writer: standin.application(&format!("files of {tenant}"))?,
+            reader: standin.application(&format!("reports of {tenant}"))?,
+        });
     }
-    match Running::start(side, data, accounts) {
+    match Running::start(side, data, accounts, standin.authority()) {
         Ok(running) => Ok(Some(running)),
         Err(error) => {
             eprintln!("portcullis dev: no Azure side: {error}");

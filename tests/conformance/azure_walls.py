@@ -20,9 +20,9 @@ SECRET = b"what only its own tenant may read"
 BLOCK = {"x-ms-blob-type": "BlockBlob"}
 
 store = Side(ENV["ACME_AZURITE_CONNECTION_STRING"].strip("'"))
-port, plain, tls, admin = free_ports(4)
+port, over_tls, plain, tls, admin = free_ports(5)
 written = (DATA / "portcullis.toml").read_text()
-ports = iter((plain, tls, port))
+ports = iter((plain, tls, port, over_tls))
 written = re.sub(r'(?<=\n\[\[listener\]\]\naddress = ")[^"]*', lambda _: f"127.0.0.1:{next(ports)}", written)
 written = re.sub(r'(?<=\n\[admin\]\naddress = ")[^"]*', f"127.0.0.1:{admin}", written)
 written = written.replace('directory = "audit"', 'directory = "audit-walls"')

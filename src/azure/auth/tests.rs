@@ -191,7 +191,11 @@ fn a_user_delegation_sas_goes_no_further_than_whoever_signed_it() {
     let of_writer = both.replace("skoid=o", "skoid=w");
     let of_writer = format!("/acme/acme-1/b?{of_writer}&sig=BXVFLrvTyZpnY3K0abxgeNoz/eDlkAKS5CnJekHv0yY%3D");
     assert_eq!(permits(&of_writer, Op::PutBlob, None), Ok(Reach::Full));
-    assert_eq!(permits(&of_writer, Op::DeleteBlob, None), Err(AuthError::Permission), "sp=rw");
+    assert_eq!(
+        permits(&of_writer, Op::DeleteBlob, None),
+        Err(AuthError::Permission),
+        "sp=rw"
+    );
     for (was, is) in [("skoid=w", "skoid=o"), ("00000000000a&skt", "00000000000b&skt")] {
         let other = of_writer.replace(was, is);
         assert_eq!(permits(&other, Op::PutBlob, None), Err(AuthError::Mismatch), "{is}");

@@ -81,9 +81,7 @@ impl Call {
         };
         let operation = match route {
             Route::Token => Operation::Token,
-            Route::Configuration | Route::ConfigurationOfFirst | Route::Keys | Route::Instance => {
-                Operation::Discovery
-            },
+            Route::Configuration | Route::ConfigurationOfFirst | Route::Keys | Route::Instance => Operation::Discovery,
             Route::Unknown => Operation::Unknown,
         };
         let form = Pairs::read(&String::from_utf8_lossy(body));

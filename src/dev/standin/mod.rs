@@ -14,6 +14,7 @@
 //! Not covered: certificates, secrets, EC and symmetric keys, sign and verify, encrypt and decrypt, backup, import, rotation
 //! policies, access policies (RBAC only), managed HSM, and time that Azure takes to enforce a change: changes hold at once.
 
+mod application;
 mod book;
 mod cast;
 mod cloud;
@@ -46,6 +47,7 @@ use tokio::task::AbortHandle;
 
 use crate::dev::authority::{Authority, AuthorityError};
 
+pub use application::IsvApplication;
 pub use book::{Answer, Counters, Entry};
 pub use cast::{ACME_TENANT, APP_CLIENT, IDENTITY_CLIENT, ISV_TENANT};
 pub use customer::{Action, ActionError, Administrator, Customer};
@@ -195,6 +197,14 @@ impl Standin {
     pub fn tenant_id(&self, name: &str) -> String {
         let world = self.cloud.world();
         world.entra().tenant_id(name).unwrap_or(name).to_owned()
+    }
+
+    /// An application of the ISV's own tenant that proves itself with a secret, made if there is none of this name yet.
+    pub fn application(&self, name: &str) -> Result<IsvApplication, StandinError> {
+        Ok(self
+            .cloud
+            .world()
+            .change_entra(|entra| IsvApplication::of(entra, name))?)
     }
 
     /// A customer, `acme` or `globex`, to act as.
