@@ -24,6 +24,7 @@ pub use dev_azure::AzureSide;
 pub use inspect::inspect;
 pub use rewrap::{RewrapOptions, rewrap};
 pub use serve::serve;
+pub use watching::ByKeys;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

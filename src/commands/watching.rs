@@ -21,14 +21,21 @@ pub(super) struct Watching {
     tasks: JoinSet<()>,
 }
 
-/// Asks by way of the leases, so that the vault's answer does what it does there.
-struct ByLease(Arc<Keys>);
+/// Asks by way of the leases, live ones too, so that the vault's answer does what it does there.
+pub struct ByKeys(Arc<Keys>);
+
+impl ByKeys {
+    /// Of these keys.
+    pub fn new(keys: Arc<Keys>) -> Self {
+        Self(keys)
+    }
+}
 
 #[async_trait]
-impl Prover for ByLease {
+impl Prover for ByKeys {
     async fn prove(&self, tenant: &str) -> Proof {
-        match self.0.to_operate(tenant).await {
-            Ok(_) => Proof::Yes,
+        match self.0.prove(tenant).await {
+            Ok(()) => Proof::Yes,
             Err(Refusal::Revoked(reason)) => Proof::No(reason.name()),
             Err(Refusal::Unavailable(_) | Refusal::BadEnvelope) => Proof::Silent,
         }
@@ -52,7 +59,7 @@ impl Watching {
     /// No client can be made of a manager's certificates.
     pub(super) fn start(&mut self, all: Vec<CckmOptions>, keys: &Arc<Keys>, clock: &Clock) -> Result<(), CckmError> {
         let watch = |options| {
-            let prover: Arc<dyn Prover> = Arc::new(ByLease(Arc::clone(keys)));
+            let prover: Arc<dyn Prover> = Arc::new(ByKeys::new(Arc::clone(keys)));
             Watch::new(options, clock.clone(), prover).map(Arc::new)
         };
         let watches = all.into_iter().map(watch).collect::<Result<Vec<_>, _>>()?;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::keys::refusal::{Refusal, Revoked, Unavailable};
@@ -37,8 +38,10 @@ pub(super) struct Grant {
     holders: AtomicUsize,
     /// Somebody asked for a lease since the last proof.
     touched: AtomicBool,
-    /// Somebody wants a proof now.
-    wanted: AtomicBool,
+    /// How often somebody wanted a proof at once.
+    wishes: AtomicU64,
+    /// Up to which of those wishes something has come of it: a yes, a no or silence.
+    heeded: watch::Sender<u64>,
     /// Wakes the keeper when a grant that nobody used is used again.
     pub(super) wake: tokio::sync::Notify,
     over: CancellationToken,
@@ -85,7 +88,8 @@ impl Grant {
             deks: Mutex::default(),
             holders: AtomicUsize::new(0),
             touched: AtomicBool::new(true),
-            wanted: AtomicBool::new(false),
+            wishes: AtomicU64::new(0),
+            heeded: watch::Sender::new(0),
             wake: tokio::sync::Notify::new(),
             over: CancellationToken::new(),
             silence: Mutex::default(),
@@ -143,15 +147,37 @@ impl Grant {
         why
     }
 
-    /// Has its keeper ask for a proof at once, in use or not.
-    pub(super) fn want_proof(&self) {
-        self.wanted.store(true, Ordering::Release);
+    /// Has its keeper ask for a proof at once, in use or not. Which wish this is.
+    pub(super) fn want_proof(&self) -> u64 {
+        let wish = self.wishes.fetch_add(1, Ordering::AcqRel) + 1;
         self.wake.notify_one();
+        wish
     }
 
-    /// Whether that was wanted since it was last asked.
-    pub(super) fn proof_wanted(&self) -> bool {
-        self.wanted.swap(false, Ordering::AcqRel)
+    /// The last of those wishes.
+    pub(super) fn wishes(&self) -> u64 {
+        self.wishes.load(Ordering::Acquire)
+    }
+
+    /// The proof that was begun after this wish has come to its end.
+    pub(super) fn heed(&self, wish: u64) {
+        self.heeded.send_replace(wish);
+    }
+
+    /// Has its keeper ask for a proof at once, and waits for what comes of it, until the grant's own end at the longest.
+    ///
+    /// # Errors
+    /// Why the grant is over, or why nobody answered: then it goes on.
+    pub(super) async fn proved(&self) -> Result<(), Refusal> {
+        let mut heeded = self.heeded.subscribe();
+        let wish = self.want_proof();
+        tokio::select! {
+            () = self.over.cancelled() => {}
+            _ = heeded.wait_for(|heeded| *heeded >= wish) => {}
+        }
+        self.live()?;
+        let silence = *self.silence();
+        silence.map_or(Ok(()), Err)
     }
 
     /// In use since the last proof, or held by a running stream now.

@@ -195,6 +195,18 @@ impl Keys {
         Some(self.tenants.get(tenant)?.recheck())
     }
 
+    /// As [`Self::recheck`], for one who asks seldom: it waits for the vault's answer, past what is remembered, and a newer version
+    /// is looked for. `Ok` if the vault unwraps under one version at least.
+    ///
+    /// # Errors
+    /// The key's owner said no, or nobody answered: then the leases go on as they were.
+    pub async fn prove(&self, tenant: &str) -> Result<(), Refusal> {
+        match self.tenants.get(tenant) {
+            Some(keys) => keys.prove().await,
+            None => Err(Unavailable::UnknownTenant.into()),
+        }
+    }
+
     /// A lease on a DEK that is in memory under a live lease; nobody is asked.
     pub fn warm(&self, tenant: &str, dek: DekId) -> Option<Lease> {
         self.tenants.get(tenant)?.warm(dek)

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use http::StatusCode;
 use portcullis::cckm::{CckmError, CckmOptions, Notice, Password, Proof, Prover, State, Watch, Watched};
+use portcullis::commands::ByKeys;
 use portcullis::dev::cckm::{Cckm, Managed};
 use portcullis::keys::Bounds;
-use portcullis::keys::refusal::Refusal;
+use portcullis::keys::refusal::{Refusal, Revoked};
 use portcullis::keys::vault::Vault;
 
 use crate::world::World;
@@ -147,6 +148,34 @@ async fn where_cckm_and_the_vault_disagree_the_vault_holds_and_it_is_said() {
     key.synchronize().unwrap();
     assert_eq!(site.poll().await, [Notice::Enabled]);
     assert_eq!(site.watch.board().tenants[0].agrees, Some(true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cckm_says_is_asked_of_the_vault_at_once_though_a_lease_is_live() {
+    let site = Site::start().await;
+    let keys = Arc::new(site.world.keys(&site.world.upstream()));
+    let prover: Arc<dyn Prover> = Arc::new(ByKeys::new(Arc::clone(&keys)));
+    let watch = Watch::new(site.options(), site.world.clock.clone(), prover).unwrap();
+    let poll = async || {
+        let told = watch.poll().await.unwrap();
+        told.into_iter().map(|(_, notice)| notice).collect::<Vec<_>>()
+    };
+    let tenant = site.world.tenant("acme");
+    let lease = keys.to_write(&tenant).await.unwrap();
+    assert_eq!(poll().await, []);
+    let key = site.managed();
+    key.set_enabled(false).unwrap();
+    assert_eq!(poll().await, [Notice::Disabled], "and the two agree");
+    assert_eq!(lease.check(), Err(Revoked::KeyDisabled.into()), "no time has passed");
+    // Nor does the no that is remembered keep the customer waiting.
+    key.set_enabled(true).unwrap();
+    assert_eq!(poll().await, [Notice::Enabled], "and the two agree");
+    let lease = keys.to_write(&tenant).await.unwrap();
+    // CCKM alone ends nothing.
+    key.set_enabled(false).unwrap();
+    site.world.standin.customer("acme").enable_key().unwrap();
+    assert_eq!(poll().await, [Notice::Disabled, Notice::Disagreement]);
+    assert_eq!(lease.check(), Ok(()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

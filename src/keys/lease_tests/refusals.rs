@@ -1,8 +1,8 @@
 //! What a no does, what a yes that comes too late does not, and how access comes back.
 
-use super::world::{BOUND, TENANT, World, pass, seconds, silent};
+use super::world::{BOUND, TENANT, World, key, pass, seconds, silent, version};
 use crate::keys::budget::Budgets;
-use crate::keys::refusal::{Refusal, Revoked};
+use crate::keys::refusal::{Refusal, Revoked, Unavailable};
 use crate::keys::{CleanUp, OpenError, Recheck, Terms, WhenRevoked};
 
 #[tokio::test(start_paused = true)]
@@ -161,4 +161,74 @@ async fn a_recheck_asks_entra_anew_but_not_in_a_row() {
     gate.recheck(TENANT);
     pass(seconds(1)).await;
     assert_eq!(lease.check(), Err(Revoked::AppDisabled.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proof_waited_for_is_the_vaults_word_of_now() {
+    let world = World::new();
+    let gate = world.gate();
+    assert_eq!(gate.prove("nobody").await, Err(Unavailable::UnknownTenant.into()));
+    assert_eq!(
+        gate.prove(TENANT).await,
+        Ok(()),
+        "nobody is in use, and the vault is asked"
+    );
+    let lease = gate.to_write(TENANT).await.unwrap();
+    let unwraps = world.vault.unwraps();
+    assert_eq!(gate.prove(TENANT).await, Ok(()));
+    assert_eq!(gate.prove(TENANT).await, Ok(()), "as often as it is asked for");
+    assert_eq!(world.vault.unwraps() - unwraps, 2);
+    // Asked for while a renewal is on its way, which left before whatever is asked about.
+    world.vault.set().takes = seconds(1);
+    pass(BOUND / 3).await;
+    world.vault.disable(1);
+    assert_eq!(gate.prove(TENANT).await, Err(Revoked::KeyDisabled.into()));
+    assert_eq!(lease.check(), Err(Revoked::KeyDisabled.into()));
+    // The no that is remembered does not answer.
+    world.vault.change(1, |key| key.enabled = true);
+    pass(seconds(1) / 10).await;
+    assert!(gate.to_write(TENANT).await.is_err());
+    assert_eq!(gate.prove(TENANT).await, Ok(()));
+    assert!(gate.to_write(TENANT).await.is_ok());
+    // Silence is told, and ends nothing.
+    let lease = gate.to_write(TENANT).await.unwrap();
+    world.vault.set().unwrap = Some(silent());
+    assert_eq!(gate.prove(TENANT).await, Err(silent()));
+    assert_eq!(gate.prove(TENANT).await, Err(silent()), "and is left alone");
+    assert!(lease.check().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proof_finds_the_version_that_works_and_the_newer_one() {
+    let world = World::new();
+    let gate = world.gate();
+    gate.to_write(TENANT).await.unwrap();
+    world.vault.set().versions.push(key(2));
+    assert_eq!(gate.prove(TENANT).await, Ok(()));
+    pass(seconds(1)).await;
+    assert_eq!(gate.to_write(TENANT).await.unwrap().version(), version(2));
+    world.vault.disable(1);
+    assert_eq!(gate.prove(TENANT).await, Ok(()));
+    world.vault.disable(2);
+    assert_eq!(gate.prove(TENANT).await, Err(Revoked::KeyDisabled.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recheck_without_a_live_lease_lets_the_next_request_ask() {
+    let world = World::new();
+    let gate = world.gate();
+    gate.to_write(TENANT).await.unwrap();
+    world.vault.disable(1);
+    // The pauses have grown.
+    for _ in 0..60 {
+        pass(seconds(1)).await;
+        assert!(gate.to_write(TENANT).await.is_err() || world.vault.unwraps() < 4);
+    }
+    let unwraps = world.vault.unwraps();
+    world.vault.change(1, |key| key.enabled = true);
+    pass(seconds(2)).await;
+    assert!(gate.to_write(TENANT).await.is_err());
+    assert_eq!(world.vault.unwraps(), unwraps);
+    assert_eq!(gate.recheck(TENANT), Some(Recheck::Asked(0)));
+    assert!(gate.to_write(TENANT).await.is_ok());
 }

@@ -3,7 +3,11 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
+use crate::keys::refusal::Refusal;
 use crate::keys::tenant::TenantKeys;
+use crate::keys::version::Version;
 use crate::telemetry::clock::Moment;
 
 /// Of one tenant no more rechecks than this are heeded: they cost calls, and whoever asks for them must not use up the budget.
@@ -15,7 +19,7 @@ const EXCHANGE_AGAIN: Duration = Duration::from_secs(30);
 /// What became of a wish for a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recheck {
-    /// So many live leases are being proved.
+    /// So many live leases are being proved. Where there is none, the next request asks, whatever no is remembered.
     Asked(usize),
     /// The last one was a moment ago.
     TooSoon,
@@ -34,7 +38,37 @@ impl TenantKeys {
             *last = Some(now);
         }
         self.sessions.recheck(EXCHANGE_AGAIN);
-        let versions: Vec<_> = self.versions().values().map(Arc::clone).collect();
+        let versions = self.to_ask_anew();
         Recheck::Asked(versions.iter().filter(|version| version.recheck()).count())
+    }
+
+    /// Has every live lease proved at once, and waits for what the vault says: yes, if it does so of one version; else what a request
+    /// would hear now, for which another version is looked for. See [`crate::keys::Keys::prove`].
+    pub(in crate::keys) async fn prove(self: &Arc<Self>) -> Result<(), Refusal> {
+        let versions = self.to_ask_anew();
+        // There may be a newer version.
+        self.look_for_rotation();
+        let mut silence = None;
+        for answer in join_all(versions.iter().map(|version| version.proved())).await {
+            match answer {
+                Some(Ok(())) => return Ok(()),
+                Some(Err(refusal @ Refusal::Unavailable(_))) => silence = Some(refusal),
+                Some(Err(Refusal::Revoked(_) | Refusal::BadEnvelope)) | None => {}
+            }
+        }
+        match silence {
+            Some(silence) => Err(silence),
+            None => self.to_operate().await.map(drop),
+        }
+    }
+
+    /// Every version there is; what was remembered of a search that ended in a no answers for no other.
+    fn to_ask_anew(&self) -> Vec<Arc<Version>> {
+        if let Some(last) = self.refused().as_mut()
+            && matches!(last.refusal, Refusal::Revoked(_))
+        {
+            last.pause = Duration::ZERO;
+        }
+        self.versions().values().map(Arc::clone).collect()
     }
 }

@@ -3,8 +3,9 @@
 //! A proof is an unwrapKey. It counts from the moment it was asked for. A no ends the grant at once, and a yes that was asked
 //! for before the no was heard counts for nothing. Silence changes nothing until the grant runs out by itself.
 
+mod keeper;
+
 use std::collections::HashSet;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,9 +24,6 @@ use crate::telemetry::metrics;
 
 /// After a no, the vault is asked again on demand, no sooner than this, doubling up to [`Bounds::ask_again`].
 const ASK_AGAIN_FIRST: Duration = Duration::from_secs(1);
-
-/// A wall clock set by more than this asks for a new proof.
-const WALL_JUMP: Duration = Duration::from_secs(1);
 
 /// How often the vault is asked for the version's dates, where they count and the lease is in use.
 const LOOK_AT_DATES: Duration = Duration::from_secs(60);
@@ -143,10 +141,30 @@ impl Version {
         }
     }
 
-    /// Has a live grant proved at once. Whether there was one.
+    /// Has a live grant proved at once. Whether there was one; if not, the vault's last no answers for it no longer.
     pub(super) fn recheck(&self) -> bool {
-        let grant = self.state().grant.clone().filter(|grant| grant.live().is_ok());
-        grant.inspect(|grant| grant.want_proof()).is_some()
+        self.live_or_forgetful().map(|grant| grant.want_proof()).is_some()
+    }
+
+    /// As [`Self::recheck`], and waits for what comes of it. `None` without a live grant.
+    pub(super) async fn proved(&self) -> Option<Result<(), Refusal>> {
+        let grant = self.live_or_forgetful()?;
+        match self.refuses() {
+            // It wishes to be left alone.
+            Some(silence) => Some(Err(silence)),
+            None => Some(grant.proved().await),
+        }
+    }
+
+    fn live_or_forgetful(&self) -> Option<Arc<Grant>> {
+        let mut state = self.state();
+        let live = state.grant.clone().filter(|grant| grant.live().is_ok());
+        if live.is_none()
+            && let Some(no) = &mut state.no
+        {
+            no.pause = Duration::ZERO;
+        }
+        live
     }
 
     /// The last no or silence, while it answers for the vault.
@@ -330,7 +348,7 @@ impl Version {
                 tenant: &self.tenant,
                 version: &self.id,
             });
-            tokio::spawn(keep(Arc::clone(self), grant));
+            tokio::spawn(keeper::keep(Arc::clone(self), grant));
         }
         Ok(())
     }
@@ -417,82 +435,5 @@ fn fingerprint(envelope: &Envelope) -> [u8; 32] {
     print
 }
 
-/// Keeps a grant alive while it is in use, and ends it when its time is up: one task a grant, gone with it. It looks at the
-/// clocks in short slices, also while it waits for the vault: timers stand still while the machine sleeps.
-async fn keep(version: Arc<Version>, grant: Arc<Grant>) {
-    let clock = &version.clock;
-    let bound = version.bounds.revocation;
-    let slice = (bound / 10).clamp(Duration::from_millis(100), Duration::from_secs(1));
-    let mut last_look = clock.now();
-    let mut jumped = false;
-    let mut not_before = last_look.boot + bound / 10;
-    let mut lead = renewal_lead(clock, bound);
-    let mut renewal: Option<Renewal> = None;
-    while grant.live().is_ok() {
-        let now = clock.now();
-        jumped |= now.wall_jump(last_look) > WALL_JUMP || grant.proof_wanted();
-        last_look = now;
-        let left = grant.ends().left(now);
-        let to_due = left.saturating_sub(lead).max(not_before.saturating_sub(now.boot));
-        let wanted = jumped || (to_due.is_zero() && grant.in_use());
-        if wanted && renewal.is_none() && version.refuses().is_none() {
-            renewal = Some(Box::pin(renew(Arc::clone(&version), Arc::clone(&grant), jumped)));
-            jumped = false;
-        }
-        let next = if to_due.is_zero() { slice } else { to_due };
-        let nap = next.min(left).min(slice).max(Duration::from_millis(1));
-        tokio::select! {
-            biased;
-            () = finished(&mut renewal) => {
-                renewal = None;
-                // Neither an end that the identity's clock brings near nor a quick failure may become a stream of calls.
-                not_before = clock.now().boot + bound / 10;
-                lead = renewal_lead(clock, bound);
-            }
-            () = grant.wake.notified() => {}
-            () = clock.sleep(nap) => {}
-        }
-    }
-    let why = grant.end(Unavailable::Lapsed.into());
-    audit::record(&Event::LeaseEnded {
-        tenant: &version.tenant,
-        version: &grant.version(),
-        reason: why.name(),
-    });
-}
-
 /// A session with the vault, and when its token was asked for.
 type Session = (Arc<dyn VaultSession>, Moment);
-
-type Renewal = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// How long before its end a grant is renewed: two thirds of the bound, a little more by chance so that replicas spread out.
-fn renewal_lead(clock: &Clock, bound: Duration) -> Duration {
-    (bound / 3).mul_f64(2.0 + 0.15 * clock.chance())
-}
-
-/// Proves the version again by one of the grant's DEKs. What comes of it shows in the version and in the grant.
-async fn renew(version: Arc<Version>, grant: Arc<Grant>, although_renewed: bool) {
-    let ends = grant.ends();
-    version.look_at_dates();
-    let now = version.clock.now();
-    // A failure is the grant's silence now.
-    let Ok(session) = version.session(Purpose::Renewal, now).await else {
-        return;
-    };
-    // A request for another DEK may have proved the version meanwhile, or heard that the vault is to be left alone.
-    if (grant.ends() != ends && !although_renewed) || version.refuses().is_some() {
-        return;
-    }
-    if let Some((dek, envelope)) = grant.canary() {
-        // A failure has been heard where it matters.
-        let _ = version.prove(session, dek, &envelope).await;
-    }
-}
-
-async fn finished(renewal: &mut Option<Renewal>) {
-    match renewal {
-        Some(renewal) => renewal.as_mut().await,
-        None => std::future::pending().await,
-    }
-}
