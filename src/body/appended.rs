@@ -1,6 +1,6 @@
 //! An append blob on its way to the client: read forward, block by block, each under the lease on its own DEK.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::fault::Fault;
@@ -65,14 +65,13 @@ impl Appended {
                     self.enter(&header).await?;
                 }
                 Wants::Chunk { sealed_len } => {
-                    let sealed = self.stored.exactly(sealed_len).await?;
+                    let sealed = self.stored.chunk(sealed_len).await?;
                     self.lease.check().map_err(Fault::Ended)?;
-                    let mut plain = BytesMut::with_capacity(sealed_len);
-                    self.read.open(&sealed, &mut plain)?;
+                    let plain = sealed.open(|chunk| self.read.open_at(chunk))?;
                     // What ends its block is checked before it leaves.
                     self.padding().await?;
                     if !plain.is_empty() {
-                        return Ok(Some(plain.freeze()));
+                        return Ok(Some(plain));
                     }
                 }
                 Wants::Padding { .. } => self.padding().await?,

@@ -3,6 +3,7 @@
 
 mod appended;
 pub mod aws_chunked;
+mod buffer;
 pub mod checksum;
 mod fault;
 mod open;

@@ -2,7 +2,7 @@
 //! authenticated. The last chunk of a whole read waits until padding and end were seen to be right.
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::fault::Fault;
@@ -103,19 +103,15 @@ impl Span {
         })?;
         let over = self.opener.lease().over();
         let sealed = tokio::select! {
-            sealed = self.stored.exactly(len) => sealed?,
+            sealed = self.stored.chunk(len) => sealed?,
             // A store that stalls holds nothing open either.
             () = over.cancelled() => {
                 self.opener.get().map_err(Fault::Ended)?;
                 return Err(Fault::StoreGone);
             }
         };
-        let mut plain = BytesMut::with_capacity(len);
-        self.opener
-            .get()
-            .map_err(Fault::Ended)?
-            .open(index, &sealed, &mut plain)?;
-        let wanted = self.span.wanted(index, plain.len());
+        let opener = self.opener.get().map_err(Fault::Ended)?;
+        let plain = sealed.open(|chunk| Ok(self.span.wanted(index, opener.open_at(index, chunk)?)))?;
         if index == self.span.last
             && let Some(padding) = self.padding
         {
@@ -123,6 +119,6 @@ impl Span {
             self.opener.get().map_err(Fault::Ended)?;
         }
         self.next = ChunkIndex(index.0 + 1);
-        Ok(Some(plain.freeze().slice(wanted)))
+        Ok(Some(plain))
     }
 }

@@ -13,6 +13,7 @@ use futures_util::{Stream, StreamExt};
 use http_body::{Body, Frame, SizeHint};
 use tokio_util::sync::CancellationToken;
 
+use crate::body::buffer::Buffer;
 use crate::body::checksum::{Algorithm, Checksum};
 use crate::body::fault::{Fault, FaultSlot};
 use crate::body::plaintext::Plaintext;
@@ -190,20 +191,21 @@ impl Sealing {
             return Ok(self.pad());
         };
         let head = std::mem::take(&mut self.head);
-        let mut out = BytesMut::with_capacity(head.len() + len + TAG_LEN);
-        out.extend_from_slice(&head);
+        let mut out = Buffer::with_room(head.len() + len + TAG_LEN);
+        out.extend(&head);
         self.gather(&mut out, len).await?;
+        out.grow(TAG_LEN);
         let last = self.sealer.get().map_err(Fault::Ended)?;
-        last.seal_from(head.len(), &mut out)?;
+        last.seal_in_place(out.from(head.len()))?;
         if last.next_len().is_none() {
             self.believe().await?;
             self.padding = self.sealer.get().map_err(Fault::Ended)?.padding().0;
         }
-        Ok(Some(out.freeze()))
+        Ok(Some(out.freeze_sealed()))
     }
 
     /// Appends the chunk's `len` bytes of plaintext to `out`.
-    async fn gather(&mut self, out: &mut BytesMut, len: usize) -> Result<(), Fault> {
+    async fn gather(&mut self, out: &mut Buffer, len: usize) -> Result<(), Fault> {
         let mut missing = len;
         while missing > 0 {
             if self.rest.is_empty() {
@@ -213,7 +215,7 @@ impl Sealing {
             }
             let taken = self.rest.split_to(missing.min(self.rest.len()));
             missing -= taken.len();
-            out.extend_from_slice(&taken);
+            out.extend(&taken);
         }
         Ok(())
     }

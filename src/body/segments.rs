@@ -1,7 +1,7 @@
 //! An object of many segments on its way to the client: each segment's header leads to its own DEK, and so to its own lease;
 //! each is held to the footer's table before a chunk of it is opened.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::body::fault::Fault;
@@ -95,20 +95,23 @@ impl Segments {
     }
 
     async fn advance(&mut self) -> Result<Option<Bytes>, Fault> {
-        let mut plain = BytesMut::new();
+        let mut plain = Bytes::new();
         loop {
             // Taken out, so that what stops here stays stopped.
             self.at = match std::mem::replace(&mut self.at, At::End) {
-                At::End => return Ok((!plain.is_empty()).then(|| plain.freeze())),
+                At::End => return Ok((!plain.is_empty()).then_some(plain)),
                 At::Between(read) => self.enter(read).await?,
                 At::Within(mut read) => match read.get().map_err(Fault::Ended)?.wants() {
                     Wants::Chunk { sealed_len } => {
-                        let sealed = self.stored()?.exactly(sealed_len).await?;
-                        let before = plain.len();
-                        plain.reserve(sealed_len);
-                        read.get().map_err(Fault::Ended)?.open(&sealed, &mut plain)?;
-                        let opened = u64::try_from(plain.len() - before).unwrap_or(u64::MAX);
-                        self.left = self.left.checked_sub(opened).ok_or(Tampered::Unexpected)?;
+                        let sealed = self.stored()?.chunk(sealed_len).await?;
+                        let reading = read.get().map_err(Fault::Ended)?;
+                        let opened = sealed.open(|chunk| reading.open_at(chunk))?;
+                        let rest = self.left.checked_sub(opened.len() as u64);
+                        self.left = rest.ok_or(Tampered::Unexpected)?;
+                        // What waits here is the last of the object: only empty segments follow it.
+                        if !opened.is_empty() {
+                            plain = opened;
+                        }
                         let at = left(read)?;
                         if let At::End = at {
                             self.let_go();
@@ -121,7 +124,7 @@ impl Segments {
                 },
             };
             if !plain.is_empty() && self.left > 0 {
-                return Ok(Some(plain.freeze()));
+                return Ok(Some(plain));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What a store sends, as bytes to be counted off: headers, chunks, padding. Read ahead of no further than a connection's buffer.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -7,11 +8,40 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
+use crate::body::buffer::Buffer;
 use crate::body::fault::Fault;
-use crate::seal::{HEADER_LEN, Header, Padding, Tampered};
+use crate::seal::{HEADER_LEN, Header, Padding, SealedChunk, TAG_LEN, Tampered};
 
 /// A store that sends nothing for this long, while it is being read from, sends nothing more.
 const SILENCE: Duration = Duration::from_secs(120);
+
+/// A sealed chunk, tag included.
+pub(super) enum Sealed {
+    /// In memory that is not ours to change: opened into a buffer.
+    Whole(Bytes),
+    /// In a buffer of ours: opened where it is.
+    Gathered(Buffer),
+}
+
+impl Sealed {
+    /// The part of its plaintext that `open` says. Nothing is left of one that does not open.
+    pub(super) fn open(
+        self,
+        open: impl FnOnce(SealedChunk<'_>) -> Result<Range<usize>, Tampered>,
+    ) -> Result<Bytes, Tampered> {
+        let (kept, plain) = match self {
+            Self::Whole(sealed) => {
+                let len = sealed.len().saturating_sub(TAG_LEN);
+                let mut buffer = Buffer::with_room(len);
+                let plaintext = buffer.grow(len);
+                let sealed = &sealed;
+                (open(SealedChunk::Apart { sealed, plaintext })?, buffer)
+            }
+            Self::Gathered(mut buffer) => (open(SealedChunk::Here(buffer.from(0)))?, buffer),
+        };
+        Ok(plain.freeze().slice(kept))
+    }
+}
 
 /// Bytes as the store sends them.
 pub struct Stored {
@@ -54,6 +84,30 @@ impl Stored {
             whole.extend_from_slice(&taken);
             if whole.len() == len {
                 return Ok(whole.freeze());
+            }
+            if !self.receive().await? {
+                return Err(Fault::StoreGone);
+            }
+        }
+    }
+
+    /// The next `len` bytes: as they came, where they came in one piece, or gathered in a buffer.
+    ///
+    /// # Errors
+    /// The store broke off before.
+    pub(super) async fn chunk(&mut self, len: usize) -> Result<Sealed, Fault> {
+        if self.pending.is_empty() {
+            self.receive().await?;
+        }
+        if self.pending.len() >= len {
+            return Ok(Sealed::Whole(self.pending.split_to(len)));
+        }
+        let mut whole = Buffer::with_room(len);
+        loop {
+            let taken = self.pending.split_to(self.pending.len().min(len - whole.len()));
+            whole.extend(&taken);
+            if whole.len() == len {
+                return Ok(Sealed::Gathered(whole));
             }
             if !self.receive().await? {
                 return Err(Fault::StoreGone);

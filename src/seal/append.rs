@@ -7,13 +7,15 @@
 //!
 //! [`APPEND_OVERHEAD`]: crate::seal::APPEND_OVERHEAD
 
+use std::ops::Range;
+
 use bytes::BytesMut;
 
-use crate::seal::read::{Window, local_span_at};
+use crate::seal::read::{Window, keep, local_span_at};
 use crate::seal::segment::{Draft, fresh_salt};
 use crate::seal::{
     Binding, ChunkIndex, Dek, Envelope, HEADER_LEN, Header, Kind, MAX_APPEND_LEN, Padding, PlainLen, PlainRange,
-    SealError, SealedLen, Sealer, Tampered, Wants, open_bound,
+    SealError, SealedChunk, SealedLen, Sealer, Tampered, Wants, open_bound,
 };
 
 /// Begins one Append Block of `len` bytes, bound by [`Binding::append`]; its sealer ends with padding.
@@ -177,26 +179,37 @@ impl AppendRead {
     /// # Errors
     /// It does not open; `out` is then as it was.
     pub fn open(&mut self, sealed: &[u8], out: &mut BytesMut) -> Result<(), Tampered> {
+        let start = out.len();
+        out.extend_from_slice(sealed);
+        let opened = self.open_at(SealedChunk::Here(out.get_mut(start..).unwrap_or_default()));
+        let kept = opened.inspect_err(|_| out.truncate(start))?;
+        keep(out, start, kept);
+        Ok(())
+    }
+
+    /// As [`AppendRead::open`], where `chunk` says; which bytes of its plaintext belong to the range.
+    ///
+    /// # Errors
+    /// It does not open, or the blob ends short of its length. Nothing of the plaintext may be used then.
+    pub fn open_at(&mut self, chunk: SealedChunk<'_>) -> Result<Range<usize>, Tampered> {
         let At::Chunk { window, index } = &mut self.at else {
             return Err(Tampered::Unexpected);
         };
-        window.open(*index, sealed, out)?;
+        let kept = window.open_at(*index, chunk)?;
         if *index < window.span.last {
             *index = ChunkIndex(index.0.saturating_add(1));
-            return Ok(());
+            return Ok(kept);
         }
         if self.range.is_some_and(|range| self.offset > range.last()) {
             self.at = At::End;
-            return Ok(());
+            return Ok(kept);
         }
         let padding = window.opener.content_len().append_padding().unwrap_or(Padding(0)).0;
         match usize::try_from(padding).unwrap_or_default() {
-            0 => self.next_block(),
-            len => {
-                self.at = At::Padding { len };
-                Ok(())
-            }
+            0 => self.next_block()?,
+            len => self.at = At::Padding { len },
         }
+        Ok(kept)
     }
 
     /// Takes the padding wanted.

@@ -77,6 +77,24 @@ pub struct Opener {
     content: PlainLen,
 }
 
+/// A sealed chunk, tag included, and where its plaintext goes.
+pub enum SealedChunk<'a> {
+    /// Opened where it lies: it becomes its plaintext, and 16 bytes of no meaning behind it.
+    Here(&'a mut [u8]),
+    /// Opened into another place, of just its plaintext's length: for bytes that others have too.
+    Apart { sealed: &'a [u8], plaintext: &'a mut [u8] },
+}
+
+impl SealedChunk<'_> {
+    /// In bytes, tag included.
+    fn len(&self) -> usize {
+        match self {
+            Self::Here(bytes) => bytes.len(),
+            Self::Apart { sealed, .. } => sealed.len(),
+        }
+    }
+}
+
 impl Sealer {
     /// Seals the next chunk and appends it, with its tag, to `out`. Each takes exactly
     /// [`CHUNK_LEN`](crate::seal::CHUNK_LEN) bytes, the last what remains of the promised length; an empty segment
@@ -97,12 +115,24 @@ impl Sealer {
     /// # Errors
     /// As [`Sealer::seal_next`]; `buffer` is then cut at `start`, so that no plaintext stays in it.
     pub fn seal_from(&mut self, start: usize, buffer: &mut BytesMut) -> Result<(), SealError> {
-        let sealed = self.seal_tail(start, buffer);
+        let sealed = self.seal_slice(buffer.get_mut(start..).unwrap_or_default());
         match sealed {
             Ok(tag) => buffer.extend_from_slice(&tag),
             Err(_) => buffer.truncate(start),
         }
         sealed.map(|_| ())
+    }
+
+    /// As [`Sealer::seal_from`], for plaintext in a slice that ends in room for the tag.
+    ///
+    /// # Errors
+    /// As [`Sealer::seal_next`]; `chunk` is then all zeros, so that no plaintext stays in it.
+    pub fn seal_in_place(&mut self, chunk: &mut [u8]) -> Result<(), SealError> {
+        let sealed = match chunk.split_last_chunk_mut::<TAG_LEN>() {
+            Some((plaintext, room)) => self.seal_slice(plaintext).map(|tag| *room = tag),
+            None => self.seal_slice(&mut []).map(|_| ()),
+        };
+        sealed.inspect_err(|_| chunk.fill(0))
     }
 
     /// How many bytes of plaintext the next chunk takes; `None` after the last.
@@ -143,10 +173,9 @@ impl Sealer {
         }
     }
 
-    fn seal_tail(&mut self, start: usize, buffer: &mut BytesMut) -> Result<[u8; TAG_LEN], SealError> {
+    fn seal_slice(&mut self, plaintext: &mut [u8]) -> Result<[u8; TAG_LEN], SealError> {
         let index = self.next;
         let expected = self.content.chunk_len(index).ok_or(SealError::AfterLast)?;
-        let plaintext = buffer.get_mut(start..).unwrap_or_default();
         if plaintext.len() != expected {
             return Err(SealError::ChunkLength {
                 index: index.0,
@@ -168,34 +197,44 @@ impl Sealer {
 }
 
 impl Opener {
+    /// Opens chunk `index` where `chunk` says; how many bytes of plaintext it gives.
+    ///
+    /// # Errors
+    /// Not this segment's chunk of that index, whole. What was to hold the plaintext is then all zeros.
+    pub fn open_at(&self, index: ChunkIndex, chunk: SealedChunk<'_>) -> Result<usize, Tampered> {
+        let found = chunk.len();
+        let len = self.content.chunk_len(index);
+        let len = len.filter(|len| found.checked_sub(TAG_LEN) == Some(*len));
+        let len = len.ok_or(Tampered::ChunkLength { index: index.0, found })?;
+        let nonce = nonce(index, index == self.last_chunk());
+        let (opened, plaintext) = match chunk {
+            SealedChunk::Here(bytes) => {
+                let opened = self.keys.segment.open_in_place(nonce, Aad::empty(), bytes).is_ok();
+                (opened, bytes)
+            }
+            SealedChunk::Apart { sealed, plaintext } => {
+                let (ciphertext, tag) = sealed.split_at_checked(len).unwrap_or_default();
+                let opened = open_chunk(&self.keys.segment, nonce, ciphertext, tag, plaintext).is_some();
+                (opened, plaintext)
+            }
+        };
+        if !opened {
+            plaintext.fill(0);
+            return Err(Tampered::Chunk { index: index.0 });
+        }
+        Ok(len)
+    }
+
     /// Opens chunk `index` and appends its plaintext to `out`.
     ///
     /// # Errors
     /// Not this segment's chunk of that index, whole; `out` is then as it was.
     pub fn open(&self, index: ChunkIndex, sealed: &[u8], out: &mut BytesMut) -> Result<(), Tampered> {
-        let wrong = Tampered::ChunkLength {
-            index: index.0,
-            found: sealed.len(),
-        };
-        let (ciphertext, tag) = sealed.split_last_chunk::<TAG_LEN>().ok_or(wrong)?;
-        if self.content.chunk_len(index) != Some(ciphertext.len()) {
-            return Err(wrong);
-        }
         let start = out.len();
-        out.resize(start.saturating_add(ciphertext.len()), 0);
+        out.resize(start.saturating_add(sealed.len().saturating_sub(TAG_LEN)), 0);
         let plaintext = out.get_mut(start..).unwrap_or_default();
-        let opened = open_chunk(
-            &self.keys.segment,
-            nonce(index, index == self.last_chunk()),
-            ciphertext,
-            tag,
-            plaintext,
-        );
-        if opened.is_none() {
-            out.truncate(start);
-            return Err(Tampered::Chunk { index: index.0 });
-        }
-        Ok(())
+        let opened = self.open_at(index, SealedChunk::Apart { sealed, plaintext });
+        opened.map(|_| ()).inspect_err(|_| out.truncate(start))
     }
 
     /// The stored length of chunk `index`, tag included; `None` past the last.

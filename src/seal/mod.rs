@@ -45,7 +45,7 @@ mod upload;
 pub use append::{AppendRead, seal_append};
 pub use block_id::{BlockId, BlockKind, Choice, ChoiceError, Chosen, MAX_BLOCKS, MAX_CLIENT_ID, choose_blocks};
 pub use checksums::{Checksum, ChecksumKind, ChecksumLength, Checksums};
-pub use chunk::{Opener, SealError, Sealer, Tampered};
+pub use chunk::{Opener, SealError, SealedChunk, Sealer, Tampered};
 pub use context::{Binding, Domain, Place};
 pub use dek::{Dek, DekError, DekId};
 pub use derive::{Alias, AliasKey, MetadataKey};

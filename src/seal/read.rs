@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use crate::seal::{
-    ChunkIndex, ChunkSpan, Dek, Header, Layout, Opener, PlainLen, PlainRange, Segment, StoredRange, Tampered,
-    open_bound,
+    ChunkIndex, ChunkSpan, Dek, Header, Layout, Opener, PlainLen, PlainRange, SealedChunk, Segment, StoredRange,
+    Tampered, open_bound,
 };
 
 /// What a reader wants next of the stored bytes.
@@ -140,10 +140,23 @@ impl MultipartRead {
     /// # Errors
     /// It does not open; `out` is then as it was.
     pub fn open(&mut self, sealed: &[u8], out: &mut BytesMut) -> Result<(), Tampered> {
+        let start = out.len();
+        out.extend_from_slice(sealed);
+        let opened = self.open_at(SealedChunk::Here(out.get_mut(start..).unwrap_or_default()));
+        let kept = opened.inspect_err(|_| out.truncate(start))?;
+        keep(out, start, kept);
+        Ok(())
+    }
+
+    /// As [`MultipartRead::open`], where `chunk` says; which bytes of its plaintext belong to the range.
+    ///
+    /// # Errors
+    /// It does not open. What was to hold the plaintext is then all zeros.
+    pub fn open_at(&mut self, chunk: SealedChunk<'_>) -> Result<Range<usize>, Tampered> {
         let At::Chunk { segment, window, index } = &mut self.at else {
             return Err(Tampered::Unexpected);
         };
-        window.open(*index, sealed, out)?;
+        let kept = window.open_at(*index, chunk)?;
         if *index < window.span.last {
             *index = ChunkIndex(index.0.saturating_add(1));
         } else if *segment < self.last {
@@ -153,7 +166,7 @@ impl MultipartRead {
         } else {
             self.at = At::End;
         }
-        Ok(())
+        Ok(kept)
     }
 
     fn first(&self) -> Option<(&Segment, ChunkSpan)> {
@@ -168,18 +181,19 @@ impl Window {
         self.opener.sealed_chunk_len(index).unwrap_or_default()
     }
 
-    /// Opens a chunk onto the end of `out`, and leaves only what the span wants of it.
-    pub(super) fn open(&self, index: ChunkIndex, sealed: &[u8], out: &mut BytesMut) -> Result<(), Tampered> {
-        let start = out.len();
-        self.opener.open(index, sealed, out)?;
-        let len = out.len().saturating_sub(start);
-        let Range { start: skip, end } = self.span.wanted(index, len);
-        if skip > 0 {
-            out.copy_within(start.saturating_add(skip)..start.saturating_add(end), start);
-        }
-        out.truncate(start.saturating_add(end.saturating_sub(skip)));
-        Ok(())
+    /// Opens a chunk; which bytes of its plaintext the span wants.
+    pub(super) fn open_at(&self, index: ChunkIndex, chunk: SealedChunk<'_>) -> Result<Range<usize>, Tampered> {
+        let len = self.opener.open_at(index, chunk)?;
+        Ok(self.span.wanted(index, len))
     }
+}
+
+/// Leaves of what `out` holds from `start` on only these bytes.
+pub(super) fn keep(out: &mut BytesMut, start: usize, kept: Range<usize>) {
+    if kept.start > 0 {
+        out.copy_within(start.saturating_add(kept.start)..start.saturating_add(kept.end), start);
+    }
+    out.truncate(start.saturating_add(kept.len()));
 }
 
 /// The chunks of one segment that `range` of the whole object takes; all with none. An empty segment's one chunk is

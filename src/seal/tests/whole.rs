@@ -63,6 +63,48 @@ fn sealing_where_the_plaintext_lies_makes_the_same_object_readable() {
 }
 
 #[test]
+fn slices_are_sealed_and_opened_as_buffers_are() {
+    for len in [0, 1, KIB64 - 1, KIB64, KIB64 + 1, 3 * KIB64] {
+        let (dek, plaintext) = (dek(), pattern(len));
+        let plain_len = PlainLen(len as u64);
+        let (header, mut sealer) = seal_whole(&dek, TENANT, &PLACE, plain_len, &envelope(&dek, TENANT)).unwrap();
+        let opener = open_whole(&dek, TENANT, &PLACE, None, header.core()).unwrap();
+        let (mut index, mut rest) = (ChunkIndex(0), plaintext.as_slice());
+        while let Some(next) = sealer.next_len() {
+            let (expected, after) = rest.split_at(next);
+            let mut sealed = [expected, &[0; TAG_LEN]].concat();
+            sealer.seal_in_place(&mut sealed).unwrap();
+            let (mut as_buffer, mut into) = (BytesMut::new(), vec![0; next]);
+            opener.open(index, &sealed, &mut as_buffer).unwrap();
+            let open =
+                |sealed: &[u8], plaintext: &mut [u8]| opener.open_at(index, SealedChunk::Apart { sealed, plaintext });
+            assert_eq!(open(&sealed, &mut into), Ok(next));
+            assert!(as_buffer == expected && into == expected);
+            // What does not open leaves nothing behind, wherever it was to go.
+            for bit in [0, sealed.len() * 8 - 1] {
+                let mut changed = sealed.clone();
+                changed[bit / 8] ^= 1 << (bit % 8);
+                let wrong = Tampered::Chunk { index: index.0 };
+                assert_eq!(open(&changed, &mut into), Err(wrong));
+                assert_eq!(opener.open_at(index, SealedChunk::Here(&mut changed)), Err(wrong));
+                assert!(into.iter().chain(&changed).all(|byte| *byte == 0));
+            }
+            let found = sealed.len() - 1;
+            let short = Tampered::ChunkLength { index: index.0, found };
+            assert_eq!(
+                opener.open_at(index, SealedChunk::Here(&mut sealed[..found])),
+                Err(short)
+            );
+            assert!(open(&sealed, &mut vec![0; next + 1]).is_err());
+            assert_eq!(opener.open_at(index, SealedChunk::Here(&mut sealed)), Ok(next));
+            assert!(sealed[..next] == *expected);
+            (index, rest) = (ChunkIndex(index.0 + 1), after);
+        }
+        assert!(sealer.seal_in_place(&mut [0; TAG_LEN]).is_err(), "after the last");
+    }
+}
+
+#[test]
 fn two_seals_of_one_plaintext_share_nothing() {
     let (one, two) = (
         sealed_whole(&dek(), TENANT, &PLACE, b"same"),
