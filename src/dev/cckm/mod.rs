@@ -1,7 +1,7 @@
 //! A stand-in for Thales CipherTrust Manager with its CCKM, on loopback, for the tests: the REST API's shapes over TLS, and CCKM's
 //! actions, each carried out in the stand-in vault as CCKM does in Azure.
 //!
-//! What it says of a key is a copy, as CCKM's is: what happens in the vault past it shows after [`Cckm::synchronize`] only.
+//! What it says of a key is a copy, as CCKM's is: what happens in the vault past it shows after [`Managed::synchronize`] only.
 //!
 //! Not covered: everything that writes over the API (answered with 403: the gate's user may only read), subscriptions, connections,
 //! reports. Fields are those of ThalesGroup/terraform-provider-ciphertrust and ThalesGroup/CDSP-Orchestration-Ansible.

@@ -2,7 +2,7 @@
 //!
 //! Within a tenant and a store the bytes are copied by the store. They stay bound to where they were sealed; what lets a reader
 //! take them under the new name is an alias under their own key ([`object`]). All else is opened and sealed anew on its way
-//! through the gate: to another tenant or store ([`reseal`]), and as a part of an upload ([`part`]).
+//! through the gate: to another tenant or store (`reseal`), and as a part of an upload ([`part`]).
 
 mod conditions;
 mod document;

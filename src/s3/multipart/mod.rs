@@ -2,8 +2,8 @@
 //!
 //! What there is to know of an upload lies in the store. Its id is the store's own, and its parts are parts there, each sealed
 //! alone. But the gate's footer has to be the last part, and S3 wants 5 MiB of every other; so a part that can only be the last
-//! waits in the system container ([`staging`]), and goes up with the footer when the client completes the upload
-//! ([`complete`]). What is written in which order, and why any of it may be cut off and be done again, stands there.
+//! waits in the system container (`staging`), and goes up with the footer when the client completes the upload
+//! (`complete`). What is written in which order, and why any of it may be cut off and be done again, stands there.
 
 mod abort;
 mod claims;
