@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::azure::auth::Directory;
+use crate::azure::operation::Operation;
 use crate::seal::OriginSecrets;
 use crate::tenant::{Denied, Pattern, Within};
 use crate::upstream::AzureStore;
@@ -52,6 +53,33 @@ pub struct Rule {
     /// The account's part of the name that blobs are bound to, by default its own: a copy of all containers under another account
     /// stays readable.
     pub sealed_as: String,
+    /// What anybody may read.
+    pub anonymous: Anonymous,
+}
+
+/// What of a container anybody may read, without a signature. The names are Azure's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Anonymous {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Blobs whose names they know.
+    Blob,
+    /// Blobs, and which there are.
+    Container,
+}
+
+impl Anonymous {
+    /// Whether anybody may do this
+    /// (<https://learn.microsoft.com/azure/storage/blobs/anonymous-read-access-configure>).
+    pub fn permits(self, operation: Operation) -> bool {
+        use Operation as Op;
+        match operation {
+            Op::GetBlob | Op::GetBlobProperties | Op::GetBlobMetadata | Op::GetBlockList => self != Self::Nothing,
+            Op::ListBlobs | Op::GetContainerProperties => self == Self::Container,
+            _ => false,
+        }
+    }
 }
 
 /// A container that the gate serves.
@@ -69,6 +97,8 @@ pub struct Container {
     pub store: Arc<AzureStore>,
     /// Whether it has blobs beside those that this tenant may reach: then nothing may be asked of it as a whole.
     pub shared: bool,
+    /// What anybody may read of it.
+    pub anonymous: Anonymous,
 }
 
 impl Accounts {
@@ -142,6 +172,7 @@ impl Account {
             sealed_as: format!("{}/{name}", rule.sealed_as),
             store: Arc::clone(&self.store),
             shared: rule.prefix.is_some(),
+            anonymous: rule.anonymous,
         })
     }
 
@@ -204,6 +235,7 @@ pub(super) mod tests {
             tenant: tenant.map(Arc::from),
             prefix: prefix.map(|prefix| Pattern::parse(prefix).unwrap()),
             sealed_as: "acme".into(),
+            anonymous: Anonymous::Nothing,
         }
     }
 
@@ -281,6 +313,27 @@ pub(super) mod tests {
         assert_eq!(sealed_as.as_deref(), Ok("acme/acme-1"));
         assert!(!account.is_sole());
         assert_eq!(account.tenants().count(), 2);
+    }
+
+    #[test]
+    fn anybody_reads_no_more_than_is_open() {
+        use Operation as Op;
+        for (open, blob, list) in [
+            (Anonymous::Nothing, false, false),
+            (Anonymous::Blob, true, false),
+            (Anonymous::Container, true, true),
+        ] {
+            assert_eq!((open.permits(Op::GetBlob), open.permits(Op::ListBlobs)), (blob, list));
+            for never in [
+                Op::PutBlob,
+                Op::DeleteBlob,
+                Op::GetBlobTags,
+                Op::GetContainerAcl,
+                Op::ListContainers,
+            ] {
+                assert!(!open.permits(never), "{never:?}");
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use http::header::ORIGIN;
 use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName, Method, Response, StatusCode};
 use hyper::body::Incoming;
@@ -11,6 +12,7 @@ use hyper::body::Incoming;
 use crate::azure::account::{Accounts, Container};
 use crate::azure::address::Address;
 use crate::azure::auth::Reach;
+use crate::azure::cors::Cors;
 use crate::azure::error::AzureError;
 use crate::azure::headers;
 use crate::azure::operation::is_sas;
@@ -131,7 +133,15 @@ impl Exchange<'_> {
     /// No answer, or one that says no. 304 is an answer.
     pub async fn ask(&self, mut ask: Ask) -> Result<Response<Incoming>, AzureError> {
         headers::to_any(self.client(), self.address, &mut ask.headers);
-        send(self.container, self.address.secondary, &self.address.blob, ask).await
+        let cors = self.parts.extensions.get::<Cors>();
+        if let (Some(_), Some(origin)) = (cors, self.client().get(ORIGIN)) {
+            ask.headers.insert(ORIGIN, origin.clone());
+        }
+        let answer = ask_store(self.container, self.address.secondary, &self.address.blob, ask).await?;
+        if let Some(cors) = cors {
+            cors.note(answer.headers());
+        }
+        understood(answer).await
     }
 }
 
@@ -151,6 +161,15 @@ pub async fn send(
     blob: &str,
     ask: Ask,
 ) -> Result<Response<Incoming>, AzureError> {
+    understood(ask_store(container, secondary, blob, ask).await?).await
+}
+
+async fn ask_store(
+    container: &Container,
+    secondary: bool,
+    blob: &str,
+    ask: Ask,
+) -> Result<Response<Incoming>, AzureError> {
     let call = AzureCall {
         method: ask.method,
         secondary,
@@ -161,7 +180,7 @@ pub async fn send(
         spelling: ask.spelling,
         body: ask.body,
     };
-    understood(container.store.send(call).await?).await
+    Ok(container.store.send(call).await?)
 }
 
 /// An answer, or the error it is.

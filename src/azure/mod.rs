@@ -10,6 +10,7 @@ pub mod checks;
 pub mod commit;
 pub mod control;
 pub mod copy;
+pub mod cors;
 pub mod delegation;
 pub mod describe;
 pub mod error;

@@ -271,6 +271,7 @@ fn accounts(
             tenant: rule.tenant,
             prefix: rule.prefix,
             sealed_as: rule.sealed_as,
+            anonymous: rule.anonymous,
         });
         Some(azure::Account {
             rules: rules.collect(),

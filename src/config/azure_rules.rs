@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::azure::account::Anonymous;
 use crate::config::Tenant;
 use crate::config::mistake::Fault;
 use crate::config::section::Section;
@@ -21,6 +22,8 @@ pub struct AzureRule {
     pub prefix: Option<Pattern>,
     /// The account's part of the name that blobs are bound to.
     pub sealed_as: String,
+    /// What anybody may read.
+    pub anonymous: Anonymous,
 }
 
 /// Which containers of a real account are whose, and where that is said.
@@ -128,7 +131,17 @@ fn rule(
         }
         _ => entry.one_of("tenant", tenants).map(|tenant| Some(Arc::from(tenant))),
     });
+    let open = [
+        ("deny", Anonymous::Nothing),
+        ("blob", Anonymous::Blob),
+        ("container", Anonymous::Container),
+    ];
+    let anonymous = match section.take("anonymous") {
+        None => Some(Anonymous::default()),
+        Some(entry) => entry.choice(&open),
+    };
     Some(AzureRule {
+        anonymous: anonymous?,
         name: pattern?,
         tenant: tenant?,
         prefix: prefix?,

@@ -21,6 +21,11 @@ fn no_spelling_leads_through_the_wall_between_tenants() {
     driven("azure_walls");
 }
 
+#[test]
+fn tokens_and_identities_reach_as_far_as_they_should() {
+    driven("azure_entra");
+}
+
 /// Runs a script of `tests/conformance` against a `portcullis dev` of its own.
 fn driven(script: &str) {
     let Some(azurite) = std::env::var_os("PORTCULLIS_AZURITE") else {

@@ -54,7 +54,7 @@ pub struct Directory {
 /// Who a token is of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// The object id.
+    /// The id that the account knows it by: of the object, or of the application. A user delegation SAS has it as `skoid`.
     pub object: String,
     /// The tenant's id.
     pub tenant: String,
@@ -157,13 +157,11 @@ impl Directory {
         // Any user may sign in through an application: its id stands for it where it acts in its own name only.
         let own_name = claims.scp.is_none() && claims.sub == claims.oid;
         let application = claims.appid.as_ref().or(claims.azp.as_ref()).filter(|_| own_name);
-        let by_application = application.and_then(|application| self.role(application));
-        let role = self
-            .role(&claims.oid)
-            .max(by_application)
-            .ok_or(AuthError::Permission)?;
+        let named = |id: &String| Some((self.role(id)?, id.to_ascii_lowercase()));
+        let known = named(&claims.oid).max(application.and_then(named));
+        let (role, object) = known.ok_or(AuthError::Permission)?;
         Ok(Principal {
-            object: claims.oid.to_ascii_lowercase(),
+            object,
             tenant: claims.tid.to_ascii_lowercase(),
             role,
         })

@@ -6,15 +6,16 @@ mod stream;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, WWW_AUTHENTICATE};
+use http::header::{CONNECTION, ORIGIN, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tracing::Instrument;
 
-use crate::azure::account::{Accounts, Container};
+use crate::azure::account::{Accounts, Anonymous, Container};
 use crate::azure::address::Address;
-use crate::azure::auth::{self, AuthError, Directory, Verified};
+use crate::azure::auth::{self, AuthError, Directory, Reach, Verified};
+use crate::azure::cors::{self, Cors};
 use crate::azure::error::AzureError;
 use crate::azure::exchange::{Asker, Exchange};
 use crate::azure::list::Secure;
@@ -75,6 +76,10 @@ impl AzureGateway {
         if connection.secure {
             parts.extensions.insert(Secure);
         }
+        let cors = Cors::default();
+        if parts.headers.contains_key(ORIGIN) {
+            parts.extensions.insert(cors.clone());
+        }
         let sends = !http_body::Body::is_end_stream(&body);
         let mut asked = Asked::default();
         let answered = self.serve(&parts, Some(body), connection, &mut asked).await;
@@ -89,6 +94,7 @@ impl AzureGateway {
             response
         });
         signed_off(&parts, id, response.headers_mut());
+        cors.repeat(response.headers_mut());
         let status = response.status().as_u16();
         metrics::request(operation, status);
         tracing::debug!(operation, status, peer = %connection.peer, "answered");
@@ -117,8 +123,15 @@ impl AzureGateway {
 
         // Who is asking: nothing of the request counts before its signature does.
         let now = self.clock.now().system_time();
+        if parts.method == Method::OPTIONS {
+            return Ok(cors::preflight(parts, &address).await?.map(full));
+        }
         let clear = connection.secure || self.dev;
-        let verified = auth::identify(parts, &address, clear, now).await?;
+        let verified = match auth::identify(parts, &address, clear, now).await {
+            // Anybody, who may read what is open to the world.
+            Err(AuthError::Missing) if Level::of(&address) != Level::Account => None,
+            verified => Some(verified?),
+        };
 
         // What is asked.
         let operation = Op::of(&parts.method, &address, &parts.headers)?;
@@ -130,17 +143,26 @@ impl AzureGateway {
             Level::Account => of_account(&address),
             Level::Container | Level::Blob => {
                 let within = operation.within(&address);
-                address.account.container(&address.container, within)?
+                let found = address.account.container(&address.container, within);
+                match &verified {
+                    Some(_) => found?,
+                    // Strangers aren't told which containers there are.
+                    None => found.map_err(|_| AuthError::Missing)?,
+                }
             }
         };
         asked.container = Some(container.clone());
         asked.name.clone_from(&address.blob);
-        let policy = match verified.policy() {
+        let policy = match verified.as_ref().and_then(Verified::policy) {
             Some(id) => self.policies.get(&address.account.name, &container, id).await?,
             None => None,
         };
         let (peer, secure) = (connection.peer.ip(), connection.secure);
-        let reach = verified.authorize(operation, &address, policy.as_ref(), peer, secure, now)?;
+        let reach = match &verified {
+            Some(verified) => verified.authorize(operation, &address, policy.as_ref(), peer, secure, now)?,
+            None if container.anonymous.permits(operation) => Reach::Full,
+            None => return Err(AuthError::Missing.into()),
+        };
         if control::concerns_all(operation) && !address.account.is_sole() {
             return Err(AuthError::NotThisAccount.into());
         }
@@ -157,7 +179,7 @@ impl AzureGateway {
             reach,
             keyless: false,
             asker: Asker {
-                by_key: verified.reads_all(),
+                by_key: verified.as_ref().is_some_and(Verified::reads_all),
                 peer,
                 secure,
                 now,
@@ -171,7 +193,8 @@ impl AzureGateway {
             return self.batch(&exchange, body, connection).await;
         }
         if Level::of(&address) == Level::Account {
-            return Box::pin(self.account(&exchange, &verified, operation, body)).await;
+            let verified = verified.as_ref().ok_or(AuthError::Missing)?;
+            return Box::pin(self.account(&exchange, verified, operation, body)).await;
         }
         if whole {
             // Nothing of any tenant's is told.
@@ -325,6 +348,7 @@ fn of_account(address: &Address) -> Container {
         sealed_as: String::new(),
         store: Arc::clone(&address.account.store),
         shared: false,
+        anonymous: Anonymous::Nothing,
     }
 }
 
