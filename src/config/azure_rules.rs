@@ -108,10 +108,18 @@ fn rule(
     sealed_as: Option<&str>,
     tenants: &BTreeMap<String, Option<Tenant>>,
 ) -> Option<AzureRule> {
-    let pattern = read_pattern(name).map_err(|fault| section.wrong("", fault)).ok();
+    let pattern = match read_pattern(name) {
+        Ok(pattern) => pattern,
+        Err(fault) => {
+            section.wrong("", fault);
+            // What it says is about a name that can't be read.
+            let _ = ["prefix", "tenant", "anonymous"].map(|key| section.take(key));
+            return None;
+        }
+    };
     let text = name.replace(CAPTURED, "").replace('*', "");
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'$');
-    if pattern.is_some() && (!text.bytes().all(plain) || name.is_empty() || name.len() > 64) {
+    if !text.bytes().all(plain) || name.is_empty() || name.len() > 64 {
         section.wrong(
             "",
             Fault::Form("a container's name, or one with `*` for any characters and `{tenant}`"),
@@ -122,7 +130,7 @@ fn rule(
         Some(entry) => entry.parsed(read_pattern).map(Some),
     };
     let captures = |pattern: &Pattern| pattern.captures();
-    let captured = pattern.as_ref().is_some_and(captures) || prefix.iter().flatten().any(captures);
+    let captured = captures(&pattern) || prefix.iter().flatten().any(captures);
     let tenant = section.need("tenant").and_then(|entry| match entry.text()? {
         CAPTURED if captured => Some(None),
         CAPTURED => {
@@ -142,7 +150,7 @@ fn rule(
     };
     Some(AzureRule {
         anonymous: anonymous?,
-        name: pattern?,
+        name: pattern,
         tenant: tenant?,
         prefix: prefix?,
         sealed_as: sealed_as?.to_owned(),

@@ -1,10 +1,12 @@
 //! What the gate is told: a TOML file and what it refers to, read once, into values that need no further checks. The only
 //! place that reads files and the environment. All mistakes are told at once, each with its place.
 //!
-//! `config/example.toml` explains every setting.
+//! `config/example.toml` explains every setting, `config/azure.example.toml` those of Azure's.
 
 mod azure;
 mod azure_rules;
+#[cfg(test)]
+mod azure_tests;
 mod cckm;
 mod keys;
 mod mistake;

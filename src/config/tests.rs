@@ -8,14 +8,14 @@ use super::*;
 use crate::keys::identity::Identity;
 use crate::upstream::{Addressing, ConditionalWrites, Dialect, Payload, Provider};
 
-const EXAMPLE: &str = include_str!("../../config/example.toml");
+pub(super) const EXAMPLE: &str = include_str!("../../config/example.toml");
 const SECRET: &str = "correct-horse-battery-staple-correct-horse";
 
 /// A directory with what the example refers to; removed when dropped.
-struct Files(PathBuf);
+pub(super) struct Files(PathBuf);
 
 impl Files {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("portcullis-config-{name}-{}", std::process::id()));
         fs::create_dir_all(dir.join("secrets")).unwrap();
         fs::create_dir_all(dir.join("tls")).unwrap();
@@ -37,6 +37,11 @@ impl Files {
             )
             .unwrap();
         }
+        fs::write(
+            dir.join("secrets/isv-sas"),
+            "sv=2026-04-06&ss=b&sp=rwdl&sig=c2lnbmF0dXJl\n",
+        )
+        .unwrap();
         fs::write(dir.join("secrets/short"), "hunter2-hunter2").unwrap();
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         fs::write(dir.join("tls/server.pem"), made.cert.pem()).unwrap();
@@ -46,14 +51,14 @@ impl Files {
         Self(dir)
     }
 
-    fn parse(&self, text: &str) -> Result<Config, Mistakes> {
+    pub(super) fn parse(&self, text: &str) -> Result<Config, Mistakes> {
         Config::parse(text, &self.0, |name| {
             (name == "ACME_APP_SECRET").then(|| SECRET.to_owned())
         })
     }
 
     /// The mistakes as they are shown, without the directory's name.
-    fn mistakes(&self, text: &str) -> Vec<String> {
+    pub(super) fn mistakes(&self, text: &str) -> Vec<String> {
         let mistakes = self.parse(text).err().map(|mistakes| {
             assert!(!format!("{mistakes}{mistakes:?}").contains(SECRET), "a secret is shown");
             mistakes.to_string()
@@ -451,43 +456,4 @@ fn a_ciphertrust_manager_is_named_with_its_tenants() {
         said[0].contains("cckm.thales.tenants[0]: there is no [tenant.nobody]"),
         "{said:?}"
     );
-}
-
-/// A container of one real account is one tenant's, whichever store and account it is reached by.
-#[test]
-fn no_container_is_two_tenants() {
-    let files = Files::new("walls");
-    let store = |name: &str, endpoint: &str| {
-        format!(
-            "\n[store.{name}]\nkind = \"azure\"\nendpoint = \"{endpoint}\"\naccount = \"isvfiles\"\n\
-             account_key = {{ file = \"secrets/store-blob\" }}\n"
-        )
-    };
-    let account = |name: &str, store: &str, pattern: &str, tenant: &str| {
-        format!(
-            "\n[account.{name}]\nstore = \"{store}\"\nkeys = [{{ file = \"secrets/acme-azure\" }}]\n\
-             [account.{name}.container.\"{pattern}\"]\ntenant = \"{tenant}\"\n"
-        )
-    };
-    let stores = store("blob", "https://isvfiles.blob.core.windows.net") + &store("again", "https://files.example.com");
-    let told = |accounts: &[String]| files.mistakes(&format!("{EXAMPLE}{stores}{}", accounts.concat()));
-    let acme = account("acme", "blob", "acme-*", "acme");
-    let globex = |store: &str, pattern: &str, tenant: &str| account("globex", store, pattern, tenant);
-    for (store, pattern) in [("blob", "*"), ("blob", "acme-1"), ("again", "acme-*"), ("again", "a*")] {
-        let told = told(&[acme.clone(), globex(store, pattern, "globex")]);
-        let expected = format!(
-            "account.globex.container.{pattern}: is taken by another tenant's account.acme.container.acme-* already"
-        );
-        assert!(told.len() == 1 && told[0].ends_with(&expected), "{told:#?}");
-    }
-    for (pattern, tenant) in [("globex-*", "globex"), ("acme", "globex"), ("acme-1", "acme")] {
-        assert_eq!(
-            told(&[acme.clone(), globex("blob", pattern, tenant)]),
-            [""; 0],
-            "{pattern}"
-        );
-    }
-    // In one account too.
-    let one = acme + "[account.acme.container.\"acme-9\"]\ntenant = \"globex\"\n";
-    assert_eq!(told(&[one]).len(), 1);
 }

@@ -186,7 +186,8 @@ def azure_only(children):
         *("--blobHost", "127.0.0.1", "--blobPort", str(store_port), "--silent", "--disableTelemetry", "--skipApiVersionCheck"),
         *("--location", blobs, "--cert", DATA / "gate.pem", "--key", DATA / "gate.key", "--oauth", "basic"),
         log=DATA / "azurite-tls.log",
-        env=os.environ | {"AZURITE_ACCOUNTS": f"isv:{key}"},
+        # It reads the source of a copy as anybody would, from itself.
+        env=os.environ | {"AZURITE_ACCOUNTS": f"isv:{key}", "NODE_EXTRA_CA_CERTS": ENV["CA_FILE"]},
     )
     bare = BlobServiceClient(f"{store}/isv", {"account_name": "isv", "account_key": key})
     processes.wait_for("Azurite over TLS", lambda: bare.get_service_properties() and True if listens(store_port) else None)
