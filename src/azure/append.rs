@@ -53,7 +53,7 @@ pub async fn create(exchange: &Exchange<'_>) -> Result<Response<()>, AzureError>
     ask.headers
         .insert("x-ms-blob-type", HeaderValue::from_static("AppendBlob"));
     ask.spelling = exchange.parts.extensions.clone();
-    let answer = exchange.ask(ask).await?;
+    let answer = commit::told(exchange, exchange.ask(ask).await)?;
     Ok(created(exchange, headers::written(answer.headers())))
 }
 

@@ -67,6 +67,10 @@ impl Batch {
                 }
             }
         }
+        if !of_one_kind(&requests) {
+            // One answer for all of them, and nothing is done.
+            requests = vec![(String::new(), Err(AzureError::MixedBatch))];
+        }
         let boundary = format!("batchresponse_{}", boundary.trim_start_matches("batch_"));
         Ok(Self { boundary, requests })
     }
@@ -94,8 +98,12 @@ impl Answers {
             .get("x-ms-error-code")
             .and_then(|code| code.to_str().ok());
         let reason = reason.or(status.canonical_reason()).unwrap_or("");
+        let number = match number {
+            "" => String::new(),
+            number => format!("Content-ID: {number}\r\n"),
+        };
         let mut head = format!(
-            "--{}\r\nContent-Type: application/http\r\nContent-ID: {number}\r\n\r\nHTTP/1.1 {} {reason}\r\nx-ms-request-id: {id}\r\n",
+            "--{}\r\nContent-Type: application/http\r\n{number}\r\nHTTP/1.1 {} {reason}\r\nx-ms-request-id: {id}\r\n",
             self.boundary,
             status.as_u16(),
         );
@@ -124,6 +132,16 @@ impl Answers {
         }
         response
     }
+}
+
+/// Whether all do the same: Azure takes no other batch.
+fn of_one_kind(requests: &[(String, Result<Parts, AzureError>)]) -> bool {
+    let mut methods = requests
+        .iter()
+        .filter_map(|(_, request)| request.as_ref().ok())
+        .map(|parts| &parts.method);
+    let first = methods.next();
+    methods.all(|method| Some(method) == first)
 }
 
 /// Delete Blob, and Set Blob Tier.

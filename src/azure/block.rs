@@ -6,12 +6,14 @@
 
 use std::collections::HashMap;
 
-use http::header::{CONTENT_TYPE, ETAG, IF_MATCH};
+use http::header::{CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 
+use crate::azure::auth::Reach;
 use crate::azure::checks::{self, CONTENT_CRC64, CONTENT_MD5};
 use crate::azure::commit::{self, Listed, Lists, OF_PUT_BLOB, Plan, Taken};
+use crate::azure::condition;
 use crate::azure::error::AzureError;
 use crate::azure::exchange::{Ask, Exchange};
 use crate::azure::headers;
@@ -66,9 +68,15 @@ pub fn checksum(headers: &mut HeaderMap, md5: Option<&[u8]>, crc: Option<&Checks
 
 /// A client's block id: its raw bytes.
 fn client_id(text: &str) -> Result<Vec<u8>, AzureError> {
-    let id = checks::from_base64(text).filter(|id| (1..=MAX_CLIENT_ID).contains(&id.len()));
-    id.filter(|id| id != OF_PUT_BLOB)
-        .ok_or(AzureError::InvalidQuery { name: "blockid" })
+    const NAME: &str = "blockid";
+    let id = checks::from_base64(text).filter(|id| !id.is_empty());
+    let id = id.ok_or(AzureError::InvalidQuery { name: NAME })?;
+    if id.len() > MAX_CLIENT_ID {
+        return Err(AzureError::OutOfRange { name: NAME });
+    }
+    Some(id)
+        .filter(|id| id != OF_PUT_BLOB)
+        .ok_or(AzureError::InvalidQuery { name: NAME })
 }
 
 /// Put Block List.
@@ -91,7 +99,7 @@ pub async fn put_list(exchange: &Exchange<'_>, body: Incoming) -> Result<Respons
     let mut answer = None;
     for _ in 0..TRIES {
         let plan = plan(exchange, &asked, md5.clone()).await?;
-        let pinned = plan.pin.is_some() && !exchange.client().contains_key(IF_MATCH);
+        let pinned = plan.pin.is_some();
         let lease = exchange.keys.to_write(&exchange.container.tenant).await?;
         match commit::commit(exchange, lease, plan).await {
             // The blob whose blocks are used again was replaced meanwhile, or the blocks are gone with another commit.
@@ -181,13 +189,11 @@ async fn table(exchange: &Exchange<'_>, lists: &Lists) -> Result<(Option<Footing
     }
     let stored = stored_len(head.status(), head.headers())?;
     let segments = u32::try_from(lists.committed.len().saturating_sub(1)).map_err(|_| AzureError::Unsealed)?;
-    let footing = footing(exchange, head.headers(), stored, segments).await?;
-    if let Some(own) = exchange.client().get(IF_MATCH)
-        && own != "*"
-        && Some(own) != etag.as_ref()
-    {
-        return Err(AzureError::ConditionNotMet);
+    if condition::is_new_only(exchange.client()) || exchange.reach == Reach::NewOnly {
+        return Err(commit::exists(exchange));
     }
+    condition::judge(exchange.client(), Some(head.headers()))?;
+    let footing = footing(exchange, head.headers(), stored, segments).await?;
     Ok((Some(footing), etag))
 }
 

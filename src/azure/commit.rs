@@ -4,8 +4,9 @@ use http::header::{CONTENT_TYPE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Method, Response};
 use hyper::body::Incoming;
 
-use crate::azure::auth::Reach;
+use crate::azure::auth::{AuthError, Reach};
 use crate::azure::checks::to_base64;
+use crate::azure::condition;
 use crate::azure::error::AzureError;
 use crate::azure::exchange::{Ask, Exchange, query};
 use crate::azure::headers;
@@ -172,14 +173,14 @@ pub async fn commit(exchange: &Exchange<'_>, lease: Lease, plan: Plan) -> Result
     list.children.push(Element::new("Uncommitted", id.to_base64()));
     let mut ask = Ask::new(Method::PUT, query(&[("comp", "blocklist")]));
     ask.headers = said(exchange, &hidden)?;
-    if let Some(etag) = plan.pin {
-        ask.headers.insert(http::header::IF_MATCH, etag);
+    if plan.pin.is_some() {
+        condition::pin(plan.pin.as_ref(), &mut ask.headers);
     }
     ask.headers
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     ask.spelling = exchange.parts.extensions.clone();
     ask.body = StoreBody::control(list.document());
-    exchange.ask(ask).await
+    told(exchange, exchange.ask(ask).await)
 }
 
 /// All that a client says about a blob that it writes, with what the gate adds, and the client's conditions.
@@ -200,6 +201,25 @@ pub fn said(exchange: &Exchange<'_>, hidden: &Hidden) -> Result<HeaderMap, Azure
 pub fn only_new(exchange: &Exchange<'_>, to: &mut HeaderMap) {
     if exchange.reach == Reach::NewOnly {
         to.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
+    }
+}
+
+/// That there is such a blob already: to somebody who may only create, that it takes another permission to replace it.
+pub fn exists(exchange: &Exchange<'_>) -> AzureError {
+    if exchange.reach == Reach::NewOnly && !condition::is_new_only(exchange.client()) {
+        return AuthError::Permission.into();
+    }
+    AzureError::AlreadyExists
+}
+
+/// The store's answer to what [`only_new`] was put on.
+///
+/// # Errors
+/// The store's.
+pub fn told<T>(exchange: &Exchange<'_>, answer: Result<T, AzureError>) -> Result<T, AzureError> {
+    match answer {
+        Err(AzureError::Store { code, .. }) if code == "BlobAlreadyExists" => Err(exists(exchange)),
+        other => other,
     }
 }
 

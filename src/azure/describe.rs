@@ -1,11 +1,12 @@
 //! What a client says of a blob that is there: properties, metadata, snapshots. The gate keeps its own part in the metadata, so what
 //! replaces metadata is read, merged and written, in one piece as far as the store's ETags can make it one.
 
-use http::header::{ETAG, IF_MATCH};
+use http::header::ETAG;
 use http::{HeaderMap, Method, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::azure::checks;
+use crate::azure::condition;
 use crate::azure::error::AzureError;
 use crate::azure::exchange::{Ask, Exchange, query};
 use crate::azure::headers;
@@ -50,42 +51,34 @@ async fn merged(exchange: &Exchange<'_>, comp: &str) -> Result<Response<Incoming
         ask.headers = given.clone();
         headers::copy(exchange.client(), &mut ask.headers, headers::CONDITIONS);
         Hidden::of(&store).write(&mut ask.headers);
-        pin(&store, &mut ask.headers);
+        condition::pin(store.get(ETAG), &mut ask.headers);
         ask.spelling = exchange.parts.extensions.clone();
-        match exchange.ask(ask).await {
-            // Its own conditions held a moment ago: the blob changed in between.
-            Err(AzureError::Store {
-                status: StatusCode::PRECONDITION_FAILED,
-                code,
-                ..
-            }) if code == "ConditionNotMet" => {}
-            other => return other,
+        if let Some(answer) = unless_raced(exchange.ask(ask).await)? {
+            return Ok(answer);
         }
     }
     Err(AzureError::StoreFailed)
 }
 
-/// The blob's present state, under the client's conditions.
+/// The blob's present state, which meets the client's conditions.
 async fn head(exchange: &Exchange<'_>) -> Result<(HeaderMap, SealedLen), AzureError> {
     let mut ask = Ask::new(Method::HEAD, Vec::new());
-    headers::copy(exchange.client(), &mut ask.headers, headers::CONDITIONS);
+    headers::copy(exchange.client(), &mut ask.headers, condition::STATE);
     let answer = exchange.ask(ask).await?;
-    if answer.status() == StatusCode::NOT_MODIFIED {
-        // For a writer a condition that does not hold is an error.
-        return Err(AzureError::ConditionNotMet);
-    }
+    condition::judge(exchange.client(), Some(answer.headers()))?;
     let stored = stored_len(answer.status(), answer.headers())?;
     Ok((answer.headers().clone(), stored))
 }
 
-/// Only if the blob is still in the state that was read.
-fn pin(store: &HeaderMap, headers: &mut HeaderMap) {
-    if let Some(etag) = store.get(ETAG) {
-        headers.insert(IF_MATCH, etag.clone());
-    }
-    // What they ask was answered with the state.
-    for name in ["if-none-match", "if-modified-since", "if-unmodified-since"] {
-        headers.remove(name);
+/// The store's answer to what was pinned to a state; nothing where the blob has left that state meanwhile.
+fn unless_raced<T>(answer: Result<T, AzureError>) -> Result<Option<T>, AzureError> {
+    match answer {
+        Err(AzureError::Store {
+            status: StatusCode::PRECONDITION_FAILED,
+            code,
+            ..
+        }) if code == "ConditionNotMet" => Ok(None),
+        other => other.map(Some),
     }
 }
 
@@ -112,19 +105,19 @@ pub async fn set_properties(exchange: &Exchange<'_>) -> Result<Response<()>, Azu
             || *name == checks::BLOB_MD5
     });
     for _ in 0..TRIES {
-        match set_once(exchange, claimed.as_deref(), clears).await {
-            Err(AzureError::Store {
-                status: StatusCode::PRECONDITION_FAILED,
-                code,
-                ..
-            }) if code == "ConditionNotMet" => {}
-            other => return other,
+        if let Some(answer) = set_once(exchange, claimed.as_deref(), clears).await? {
+            return Ok(answer);
         }
     }
     Err(AzureError::StoreFailed)
 }
 
-async fn set_once(exchange: &Exchange<'_>, claimed: Option<&[u8]>, clears: bool) -> Result<Response<()>, AzureError> {
+/// Nothing where the blob changed meanwhile.
+async fn set_once(
+    exchange: &Exchange<'_>,
+    claimed: Option<&[u8]>,
+    clears: bool,
+) -> Result<Option<Response<()>>, AzureError> {
     let (store, stored) = head(exchange).await?;
     let mut hidden = Hidden::of(&store);
     let before = hidden.sums.clone();
@@ -152,16 +145,18 @@ async fn set_once(exchange: &Exchange<'_>, claimed: Option<&[u8]>, clears: bool)
         }
         hidden.write(&mut ask.headers);
         headers::copy(exchange.client(), &mut ask.headers, &["x-ms-lease-id"]);
-        pin(&store, &mut ask.headers);
-        let answer = exchange.ask(ask).await?;
+        condition::pin(store.get(ETAG), &mut ask.headers);
+        let Some(answer) = unless_raced(exchange.ask(ask).await)? else {
+            return Ok(None);
+        };
         store = answer.headers().clone();
     }
     let mut ask = Ask::new(Method::PUT, query(&[("comp", "properties")]));
     headers::copy(exchange.client(), &mut ask.headers, headers::DESCRIBING);
-    headers::copy(exchange.client(), &mut ask.headers, &["x-ms-lease-id", "x-ms-if-tags"]);
-    pin(&store, &mut ask.headers);
+    headers::copy(exchange.client(), &mut ask.headers, condition::STATE);
+    condition::pin(store.get(ETAG), &mut ask.headers);
     ask.spelling = exchange.parts.extensions.clone();
-    Ok(answered(&exchange.ask(ask).await?))
+    Ok(unless_raced(exchange.ask(ask).await)?.as_ref().map(answered))
 }
 
 /// Get Blob Metadata.

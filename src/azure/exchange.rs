@@ -161,7 +161,13 @@ pub async fn send(
     blob: &str,
     ask: Ask,
 ) -> Result<Response<Incoming>, AzureError> {
-    understood(ask_store(container, secondary, blob, ask).await?).await
+    let reads = matches!(ask.method, Method::GET | Method::HEAD);
+    let answer = understood(ask_store(container, secondary, blob, ask).await?).await?;
+    if answer.status() == StatusCode::NOT_MODIFIED && !reads {
+        // For a writer a condition that does not hold is an error.
+        return Err(AzureError::ConditionNotMet);
+    }
+    Ok(answer)
 }
 
 async fn ask_store(

@@ -251,6 +251,7 @@ pub fn is_conditional(client: &HeaderMap) -> bool {
     [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE]
         .iter()
         .any(|name| client.contains_key(name))
+        || client.contains_key("x-ms-if-tags")
 }
 
 #[cfg(test)]

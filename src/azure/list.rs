@@ -106,6 +106,9 @@ fn show(
     if with_metadata {
         if let Some(metadata) = entry.child_mut("Metadata") {
             metadata.children.retain(|pair| !is_hidden_name(&pair.name));
+            if metadata.children.is_empty() {
+                entry.remove("Metadata");
+            }
         }
     } else {
         entry.remove("Metadata");
@@ -134,10 +137,10 @@ fn show(
         properties.set("Content-Length", len.to_string());
     }
     if let Some(md5) = md5 {
-        let at = properties
-            .children
-            .iter()
-            .position(|child| child.name == "Content-Length");
+        // Where Azure has it: behind what else is said of the content.
+        let before = ["Content-Length", "Content-Type", "Content-Encoding", "Content-Language"];
+        let is_before = |child: &Element| before.contains(&child.name.as_str());
+        let at = properties.children.iter().rposition(is_before);
         let at = at.map_or(properties.children.len(), |at| at + 1);
         properties.children.insert(at, Element::new("Content-MD5", md5));
     }

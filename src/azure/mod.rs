@@ -8,6 +8,7 @@ pub mod batch;
 pub mod block;
 pub mod checks;
 pub mod commit;
+pub mod condition;
 pub mod control;
 pub mod copy;
 pub mod cors;

@@ -8,13 +8,13 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::azure::auth::Reach;
 use crate::azure::checks::{self, CONTENT_CRC64, CONTENT_MD5, STRUCTURED};
 use crate::azure::commit::{self, Listed, Lists, OF_PUT_BLOB, Plan, Taken};
+use crate::azure::condition;
 use crate::azure::copy::FromBlob;
 use crate::azure::error::AzureError;
 use crate::azure::exchange::{Ask, Exchange, query};
@@ -224,7 +224,7 @@ async fn straight(
         .insert("x-ms-blob-type", HeaderValue::from_static("BlockBlob"));
     ask.spelling = exchange.parts.extensions.clone();
     ask.body = StoreBody::sealed(sealed);
-    let answer = commit::send(exchange, ask, over, &fault).await?;
+    let answer = commit::told(exchange, commit::send(exchange, ask, over, &fault).await)?;
     Ok((answer, verified.get().copied()))
 }
 
@@ -258,35 +258,24 @@ async fn waiting(exchange: &Exchange<'_>) -> Result<Option<Vec<Listed>>, AzureEr
     }
 }
 
-/// Whether the client's conditions on the ETag hold by now. The commit is held to all of them; this is for what went before it.
+/// Whether the client's conditions hold by now. The commit is held to all of them; this is for what went before it.
 async fn check(exchange: &Exchange<'_>) -> Result<(), AzureError> {
     let client = exchange.client();
-    let new_only = exchange.reach == Reach::NewOnly;
-    if !new_only && !client.contains_key(IF_MATCH) && !client.contains_key(IF_NONE_MATCH) {
+    let new_only = exchange.reach == Reach::NewOnly || condition::is_new_only(client);
+    if !new_only && !headers::is_conditional(client) {
         return Ok(());
     }
     let mut ask = Ask::new(Method::HEAD, Vec::new());
-    headers::copy(client, &mut ask.headers, &["x-ms-lease-id"]);
-    let etag = match exchange.ask(ask).await {
-        Ok(head) => head.headers().get(ETAG).cloned(),
+    headers::copy(client, &mut ask.headers, condition::STATE);
+    let there = match exchange.ask(ask).await {
+        Ok(head) => Some(head),
         Err(AzureError::Store { status, .. }) if status == StatusCode::NOT_FOUND => None,
         Err(other) => return Err(other),
     };
-    let is = |name| {
-        let asked: Option<&HeaderValue> = client.get(name);
-        asked.map(|asked| etag.as_ref().is_some_and(|etag| asked == "*" || asked == etag))
-    };
-    if etag.is_some() && (new_only || client.get(IF_NONE_MATCH).is_some_and(|asked| asked == "*")) {
-        return Err(AzureError::Store {
-            status: StatusCode::CONFLICT,
-            code: "BlobAlreadyExists".into(),
-            message: "The specified blob already exists.".into(),
-        });
+    if there.is_some() && new_only {
+        return Err(commit::exists(exchange));
     }
-    match is(IF_MATCH) == Some(false) || is(IF_NONE_MATCH) == Some(true) {
-        true => Err(AzureError::ConditionNotMet),
-        false => Ok(()),
-    }
+    condition::judge(client, there.as_ref().map(Response::headers))
 }
 
 /// As a block, which the footer turns into a blob.

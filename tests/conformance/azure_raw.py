@@ -31,15 +31,10 @@ class Side:
         """Status, headers (names in lower case) and body of the answer. The target begins behind the account's name."""
         account = account or self.account
         target = f"/{account}{target}"
-        date = datetime.datetime.now(datetime.timezone.utc).strftime("%a, %d %b %Y %H:%M:%S GMT")
-        sent = {"x-ms-date": date, "x-ms-version": VERSION} | dict(headers)
+        sent = dict(headers)
         if body or method == "PUT":
-            sent.setdefault("Content-Length", str(len(body)))
-        sent = {name: value for name, value in sent.items() if value is not None}
-        if signed:
-            text = self.text(method, target, sent)
-            mac = hmac.new(key or self.key, text.encode(), hashlib.sha256).digest()
-            sent["Authorization"] = f"SharedKey {self.account}:{base64.b64encode(mac).decode()}"
+            sent = {"Content-Length": str(len(body))} | sent
+        sent = self.signed(method, target, sent, key=key, signed=signed)
         connection = http.client.HTTPConnection(self.address, timeout=30)
         connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
         connection.putheader("Host", host or self.address)
@@ -51,13 +46,22 @@ class Side:
         connection.close()
         return found
 
+    def signed(self, method, target, headers, *, key=None, signed=True):
+        """The headers with a date, a version and a signature; those of `None` are left out. The target begins with the account's name."""
+        date = datetime.datetime.now(datetime.timezone.utc).strftime("%a, %d %b %Y %H:%M:%S GMT")
+        sent = {name: value for name, value in ({"x-ms-date": date, "x-ms-version": VERSION} | dict(headers)).items() if value is not None}
+        if signed:
+            mac = hmac.new(key or self.key, self.text(method, target, sent).encode(), hashlib.sha256).digest()
+            sent["Authorization"] = f"SharedKey {self.account}:{base64.b64encode(mac).decode()}"
+        return sent
+
     def text(self, method, target, headers):
         lower = {name.lower(): value for name, value in headers.items()}
         path, _, query = target.partition("?")
         standard = [lower.get(name, "") for name in SIGNED]
         if standard[2] == "0":
             standard[2] = ""
-        own = sorted(f"{name}:{value}" for name, value in lower.items() if name.startswith("x-ms-"))
+        own = [f"{name}:{lower[name]}" for name in sorted(lower) if name.startswith("x-ms-")]
         parameters = {}
         for pair in filter(None, query.split("&")):
             name, _, value = pair.partition("=")

@@ -162,7 +162,7 @@ def blocks():
     blob.stage_block("x" * 6, b"1")
     one = files.get_blob_client("ids")
     one.stage_block("x" * 48, b"1")
-    refused(lambda: files.get_blob_client("long").stage_block("x" * 49, b"1"), 400, "InvalidQueryParameterValue")
+    refused(lambda: files.get_blob_client("long").stage_block("x" * 49, b"1"), 400, "OutOfRangeInput")
     many = files.get_blob_client("many")
     for number in range(300):
         many.stage_block(f"{number:03}", bytes([number % 256]))
@@ -323,7 +323,7 @@ def shared():
     sas = generate_blob_sas("acme", "files", "new", account_key=KEY, permission="c", expiry=SOON)
     blob = BlobClient.from_blob_url(f"{files.get_blob_client('new').url}?{sas}", retry_total=0)
     blob.upload_blob(b"1", overwrite=True)
-    refused(lambda: blob.upload_blob(b"2", overwrite=True), 409, "BlobAlreadyExists")
+    refused(lambda: blob.upload_blob(b"2", overwrite=True), 403, "AuthorizationPermissionMismatch")
     everything = ResourceTypes(service=True, container=True, object=True)
     sas = generate_account_sas("acme", KEY, everything, AccountSasPermissions(read=True, list=True), SOON)
     reader = BlobServiceClient(service.url, credential=sas, retry_total=0)

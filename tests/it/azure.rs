@@ -26,6 +26,11 @@ fn tokens_and_identities_reach_as_far_as_they_should() {
     driven("azure_entra");
 }
 
+#[test]
+fn the_gate_answers_as_azurite_does_but_for_what_is_published() {
+    driven("azure_differential");
+}
+
 /// Runs a script of `tests/conformance` against a `portcullis dev` of its own.
 fn driven(script: &str) {
     let Some(azurite) = std::env::var_os("PORTCULLIS_AZURITE") else {

@@ -7,11 +7,12 @@ mod source;
 
 use http::header::ETAG;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use percent_encoding::percent_decode_str;
 use std::sync::Arc;
 
 pub use from_url::{FromBlob, append_from_url, put_blob_from_url, put_block_from_url};
 
-use crate::azure::commit::only_new;
+use crate::azure::commit::{only_new, told};
 use crate::azure::copy::source::{Origin, as_source};
 use crate::azure::error::AzureError;
 use crate::azure::exchange::{Ask, Exchange};
@@ -98,7 +99,7 @@ pub async fn copy(exchange: &Exchange<'_>) -> Result<Response<()>, AzureError> {
     let url = exchange.container.store.source(name, blob, &source.version_query());
     let url = HeaderValue::try_from(url).map_err(|_| AzureError::StoreFailed)?;
     ask.headers.insert("x-ms-copy-source", url);
-    let answer = exchange.ask(ask).await?;
+    let answer = told(exchange, exchange.ask(ask).await)?;
     let mut response = Response::new(());
     *response.status_mut() = answer.status();
     *response.headers_mut() = headers::written(answer.headers());
@@ -141,10 +142,12 @@ fn own_address(exchange: &Exchange<'_>, source: &str) -> String {
         .split('&')
         .filter(|pair| pair.starts_with("snapshot=") || pair.starts_with("versionid="));
     let versions: Vec<&str> = versions.collect();
+    // Their times have colons, which Azure shows as they are.
+    let versions = percent_decode_str(&versions.join("&")).decode_utf8_lossy().into_owned();
     let query = if versions.is_empty() {
         String::new()
     } else {
-        format!("?{}", versions.join("&"))
+        format!("?{versions}")
     };
     format!("{}{rest}{query}", endpoint.trim_end_matches('/'))
 }

@@ -109,6 +109,9 @@ pub enum AzureError {
         /// The header.
         name: String,
     },
+    /// A batch of requests that do not all do the same.
+    #[error("the batch has requests of several kinds")]
+    MixedBatch,
     /// A document that is no XML, or not the one expected.
     #[error("the document can't be read")]
     InvalidXml,
@@ -127,6 +130,12 @@ pub enum AzureError {
         /// The blob's length.
         size: PlainLen,
     },
+    /// A parameter that is longer or larger than may be.
+    #[error("the value of {name} is out of range")]
+    OutOfRange {
+        /// Which parameter.
+        name: &'static str,
+    },
     /// A range of more than 4 MiB whose checksum was asked for.
     #[error("the range is too long for a checksum")]
     RangeTooLong,
@@ -139,6 +148,12 @@ pub enum AzureError {
     /// A precondition that the gate itself could judge.
     #[error("the condition is not met")]
     ConditionNotMet,
+    /// More than one condition, and no pair that Azure knows.
+    #[error("more than one condition")]
+    SeveralConditions,
+    /// Only a new blob was to be written, and there is one.
+    #[error("the blob is there already")]
+    AlreadyExists,
     /// A precondition on the source of a copy.
     #[error("the condition on the source is not met")]
     SourceConditionNotMet,
@@ -371,6 +386,11 @@ impl AzureError {
                 "InvalidMetadata",
                 format!("The metadata specified is invalid: the name {name} is reserved."),
             ),
+            Self::MixedBatch => words(
+                BAD,
+                "AllBatchSubRequestsShouldBeSameApi",
+                "All batch subrequests should be the same api.",
+            ),
             Self::InvalidXml => words(BAD, "InvalidXmlDocument", "XML specified is not syntactically valid."),
             Self::InvalidXmlNode { name } => words(
                 BAD,
@@ -389,6 +409,11 @@ impl AzureError {
                 StatusCode::RANGE_NOT_SATISFIABLE,
                 "InvalidRange",
                 "The range specified is invalid for the current size of the resource.",
+            ),
+            Self::OutOfRange { name } => words(
+                BAD,
+                "OutOfRangeInput",
+                format!("One of the request inputs is out of range: {name}."),
             ),
             Self::RangeTooLong => words(
                 BAD,
@@ -409,6 +434,16 @@ impl AzureError {
                 StatusCode::PRECONDITION_FAILED,
                 "ConditionNotMet",
                 "The condition specified using HTTP conditional header(s) is not met.",
+            ),
+            Self::SeveralConditions => words(
+                BAD,
+                "MultipleConditionHeadersNotSupported",
+                "Multiple condition headers are not supported.",
+            ),
+            Self::AlreadyExists => words(
+                StatusCode::CONFLICT,
+                "BlobAlreadyExists",
+                "The specified blob already exists.",
             ),
             Self::SourceConditionNotMet => words(
                 StatusCode::PRECONDITION_FAILED,
