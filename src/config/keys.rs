@@ -212,6 +212,7 @@ fn transport(section: &mut Section<'_, '_>, outside: &Outside<'_>, dev: bool, bo
         connect_timeout: default.connect_timeout.min(deadline),
         deadline,
         imds_endpoint,
+        ..default
     }
 }
 

@@ -10,9 +10,10 @@ use azure_core::http::{AsyncRawResponse, ClientOptions, HttpClient, Method, Requ
 use bytes::Bytes;
 use futures_util::StreamExt;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -38,6 +39,28 @@ pub struct TransportOptions {
     /// What is asked for managed identity tokens instead of the instance metadata service, for `dev` and tests. The SDK
     /// offers no setting for it.
     pub imds_endpoint: Option<Url>,
+    /// Names that do not resolve whatever the system says, for tests.
+    pub lost_names: LostNames,
+}
+
+/// Host names that are looked up in vain, from whenever they are named; clones are the same ones.
+#[derive(Clone, Debug, Default)]
+pub struct LostNames(Arc<Mutex<BTreeSet<String>>>);
+
+impl LostNames {
+    /// From now on this name does not resolve.
+    pub fn lose(&self, name: &str) {
+        self.names().insert(name.to_ascii_lowercase());
+    }
+
+    /// All resolve again.
+    pub fn find_all(&self) {
+        self.names().clear();
+    }
+
+    fn names(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Default for TransportOptions {
@@ -47,6 +70,7 @@ impl Default for TransportOptions {
             connect_timeout: Duration::from_secs(5),
             deadline: Duration::from_secs(10),
             imds_endpoint: None,
+            lost_names: LostNames::default(),
         }
     }
 }
@@ -76,7 +100,7 @@ impl Transport {
             .pool_idle_timeout(IDLE)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            .dns_resolver(Arc::new(Resolver));
+            .dns_resolver(Arc::new(Resolver(options.lost_names)));
         if let Some(pem) = &options.ca_pem {
             let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(|_| TransportError::Certificates)?;
             if roots.is_empty() {
@@ -322,7 +346,7 @@ fn is_tls(error: &(dyn Error + 'static)) -> bool {
 
 /// The system's resolver, except that names below `localhost` are this machine (RFC 6761 section 6.3), which many systems'
 /// resolvers do not know.
-struct Resolver;
+struct Resolver(LostNames);
 
 /// The name is unknown, or no resolver answered.
 #[derive(Debug, thiserror::Error)]
@@ -331,7 +355,11 @@ pub(in crate::keys) struct NameUnresolved;
 
 impl reqwest::dns::Resolve for Resolver {
     fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let lost = self.0.names().contains(&name.as_str().to_ascii_lowercase());
         Box::pin(async move {
+            if lost {
+                return Err(NameUnresolved.into());
+            }
             let name = name.as_str();
             // The port is the client's to fill in.
             let addresses: Vec<SocketAddr> = match name.eq_ignore_ascii_case("localhost") || is_below_localhost(name) {

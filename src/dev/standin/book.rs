@@ -89,13 +89,14 @@ impl Book {
         effect
     }
 
-    /// Whether new connections to a service are to be refused.
-    pub fn refuses_connections(&self, place: &Place) -> bool {
-        let unreachable = |fault: &Fault| matches!(fault.effect, Effect::Unreachable) && fault.on.is_none();
-        self.pages()
-            .faults
-            .iter()
-            .any(|(at, fault)| at == place && unreachable(fault))
+    /// How new connections to a service are to be refused, if they are.
+    pub fn refuses_connections(&self, place: &Place) -> Option<Effect> {
+        let refuses =
+            |fault: &Fault| matches!(fault.effect, Effect::Unreachable | Effect::TlsFails) && fault.on.is_none();
+        let pages = self.pages();
+        let mut faults = pages.faults.iter();
+        let found = faults.find(|(at, fault)| at == place && refuses(fault));
+        found.map(|(_, fault)| fault.effect.clone())
     }
 
     /// Adds a fault, due after those added before.

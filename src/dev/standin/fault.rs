@@ -81,6 +81,8 @@ pub(super) enum Effect {
     Silent,
     /// New connections (by name) are closed before TLS, requests on old ones dropped.
     Unreachable,
+    /// New connections (by name) are refused by TLS itself, requests on old ones dropped.
+    TlsFails,
 }
 
 /// How long a late answer is held.
@@ -182,6 +184,12 @@ impl Fault {
     /// Connections to the service's own name are closed before TLS; requests that come on open ones are dropped.
     pub fn unreachable() -> Self {
         Self::new(Effect::Unreachable)
+    }
+
+    /// New connections to the service's own name fail in TLS's handshake, as with a proxy in between that breaks it open; requests that
+    /// come on open ones are dropped.
+    pub fn tls_fails() -> Self {
+        Self::new(Effect::TlsFails)
     }
 
     /// Only for this operation. Without it, for all of the service's, the challenge too.

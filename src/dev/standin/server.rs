@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::LazyConfigAcceptor;
@@ -30,6 +30,9 @@ use crate::dev::standin::{control, entra, identity, vault};
 const BODY_LIMIT: usize = 64 * 1024;
 /// The vault that plain `localhost` and `127.0.0.1` mean, for clients that can't resolve names below localhost.
 const DEFAULT_VAULT: &str = "acme-vault";
+
+/// The fatal alert handshake_failure in its record (RFC 8446 section 6).
+const HANDSHAKE_FAILURE: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 40];
 
 /// Which of the two listeners a connection came by.
 #[derive(Clone)]
@@ -77,8 +80,13 @@ async fn https(cloud: Arc<Cloud>, stream: TcpStream, config: Arc<rustls::ServerC
         .server_name()
         .and_then(vault_label)
         .map(str::to_owned);
-    if vault.is_some_and(|vault| cloud.book.refuses_connections(&Place::Vault(vault))) {
-        return Ok(());
+    match vault.and_then(|vault| cloud.book.refuses_connections(&Place::Vault(vault))) {
+        None => {}
+        Some(Effect::TlsFails) => {
+            let mut stream = hello.io;
+            return stream.write_all(&HANDSHAKE_FAILURE).await;
+        }
+        Some(_) => return Ok(()),
     }
     http(cloud, hello.into_stream(config).await?, Service::Cloud).await
 }
@@ -160,7 +168,7 @@ async fn respond(
             write(Answer::Dropped);
             return Err(Dropped);
         }
-        Some(Effect::DroppedBefore | Effect::Unreachable) => {
+        Some(Effect::DroppedBefore | Effect::Unreachable | Effect::TlsFails) => {
             write(Answer::Dropped);
             return Err(Dropped);
         }

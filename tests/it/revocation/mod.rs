@@ -5,6 +5,7 @@
 
 mod no;
 mod recheck;
+mod rows;
 mod silence;
 mod table;
 mod transfers;

@@ -1,168 +1,28 @@
-//! Every way in which a key can be withdrawn or out of reach, one line a row: who says it and how, the reason that is read off it,
-//! and what the client is told. A row more is a line more.
-//!
-//! Each row is said by the stand-in in the service's own words, is recovered from without a restart, and leaves the other customer
-//! alone. What is said at all is the table of `docs/KEYS.md`.
+//! The table of `rows.rs`, played: each row is said by the stand-in in the service's own words, is recovered from without a restart,
+//! and leaves the other customer alone. What is said at all is the table of `docs/KEYS.md`.
 
-use http::{HeaderMap, Method, StatusCode};
-use portcullis::dev::standin::{Customer, Fault, Network, Operation};
+use http::{HeaderMap, Method};
+use portcullis::dev::standin::Customer;
 
 use super::{BOUND, DUE, IDENTITY, entra_asked_anew, served_again, until, world};
 use crate::revocation::no::refused;
-use crate::world::{World, vault};
+use crate::revocation::rows::{
+    By, Row, Stage, nos_of_entra, nos_of_the_vault, silences_of_the_identity, silences_of_the_vault,
+};
+use crate::world::World;
 
 const FILE: &[u8] = b"words";
-const BAD: StatusCode = StatusCode::BAD_REQUEST;
-const UNAUTHORIZED: StatusCode = StatusCode::UNAUTHORIZED;
-const FORBIDDEN: StatusCode = StatusCode::FORBIDDEN;
-const RBAC: &str = "Caller is not authorized to perform action on resource.\r\nCaller: appid=a;oid=o;iss=i\r\n\
-    Action: 'Microsoft.KeyVault/vaults/keys/unwrap/action'\r\nAssignment: (not found)\r\nDecisionReason: 'DeniedWithNoValidRBAC' \r\n";
-const DENIED: &str = "KMS.DisabledException";
-const GONE: &str = "KMS.NotFoundException";
-const USAGE: &str = "KMS.InvalidKeyUsageException";
-
-/// Who says it.
-enum By {
-    /// The customer, in its vault or tenant; and how it is taken back.
-    Customer(fn(&Customer), fn(&Customer)),
-    /// The vault.
-    Vault(Fault),
-    /// Entra, of the customer's tenant, when a token is asked for.
-    Entra(Fault),
-    /// The managed identity endpoint.
-    Identity(Fault),
-    /// Whoever runs the gate.
-    Isv(fn(&World), fn(&World)),
-}
-
-struct Row {
-    what: &'static str,
-    by: By,
-    /// What is read off it, by the name that stands in audit and metrics.
-    reason: &'static str,
-    /// What a client is told.
-    told: (u16, &'static str),
-}
-
-fn row(what: &'static str, by: By, reason: &'static str, status: u16, code: &'static str) -> Row {
-    let told = (status, code);
-    Row { what, by, reason, told }
-}
-
-/// A row of those that close the gate without anybody having said no.
-fn shut(what: &'static str, by: By, reason: &'static str) -> Row {
-    row(what, by, reason, 503, "ServiceUnavailable")
-}
-
-/// The vault's no: it acts as soon as it is heard, within a third of the bound.
-#[rustfmt::skip]
-fn nos_of_the_vault() -> Vec<Row> {
-    use By::{Customer, Vault};
-    let forbidden = |inner, message| Vault(Fault::vault_refusal(FORBIDDEN, "Forbidden", Some(inner), message).on(Operation::UnwrapKey));
-    let not_found = || Vault(Fault::vault_refusal(StatusCode::NOT_FOUND, "KeyNotFound", None, "A key with (name/id) acme-cmk was not found in this key vault.").on(Operation::UnwrapKey));
-    vec![
-        row("key disabled", Customer(|it| drop(it.disable_key()), |it| drop(it.enable_key())), "key_disabled", 400, DENIED),
-        row("its only version disabled", Customer(|it| drop(it.set_version_enabled(&it.key_version().unwrap(), false)), |it| drop(it.set_version_enabled(&it.key_version().unwrap(), true))), "key_disabled", 400, DENIED),
-        row("key soft-deleted", Customer(|it| drop(it.delete_key()), |it| drop(it.recover_key())), "key_not_found", 400, GONE),
-        row("version purged or unknown", not_found(), "key_not_found", 400, GONE),
-        row("key_ops without unwrapKey", Customer(|it| drop(it.set_key_ops(&["wrapKey"])), |it| drop(it.set_key_ops(&["wrapKey", "unwrapKey"]))), "operation_forbidden", 400, USAGE),
-        row("key_ops emptied", Customer(|it| drop(it.set_key_ops(&[])), |it| drop(it.set_key_ops(&["wrapKey", "unwrapKey"]))), "operation_forbidden", 400, USAGE),
-        row("role removed", Customer(|it| drop(it.remove_role()), |it| drop(it.grant_role())), "role_missing", 403, "AccessDenied"),
-        row("role lowered to reader", Customer(|it| drop(it.remove_role().and_then(|_| it.grant(portcullis::dev::standin::Role::Reader))), |it| drop(it.remove_role().and_then(|_| it.grant_role()))), "role_missing", 403, "AccessDenied"),
-        row("role denied, with escapes", forbidden("ForbiddenByRbac", RBAC), "role_missing", 403, "AccessDenied"),
-        row("access policy removed", forbidden("AccessDenied", "The user, group or application 'appid=a' does not have keys unwrapKey permission on key vault 'v'."), "access_policy_missing", 403, "AccessDenied"),
-        row("local role of a Managed HSM removed", Vault(Fault::vault_refusal(FORBIDDEN, "AccessDenied", None, "Not authorized to access /keys/k/unwrapkey").on(Operation::UnwrapKey)), "role_missing", 403, "AccessDenied"),
-    ]
-}
-
-/// What the vault says, or does not, without anybody having withdrawn the key: it acts at the end of the bound.
-#[rustfmt::skip]
-fn silences_of_the_vault() -> Vec<Row> {
-    use By::{Customer, Vault};
-    let refusal = |status, code, inner, message| Vault(Fault::vault_refusal(status, code, inner, message));
-    vec![
-        shut("firewall", Customer(|it| drop(it.set_network(Network::Firewalled)), |it| drop(it.set_network(Network::Open))), "vault_firewall"),
-        shut("private link", Customer(|it| drop(it.set_network(Network::PrivateOnly)), |it| drop(it.set_network(Network::Open))), "private_link_required"),
-        shut("key being deleted", Vault(Fault::conflict("acme-cmk")), "key_in_transition"),
-        shut("key being recovered", refusal(StatusCode::CONFLICT, "Conflict", Some("ObjectIsBeingRecovered"), "Key k is currently being recovered."), "key_in_transition"),
-        shut("another issuer", Vault(Fault::vault_refusal(UNAUTHORIZED, "Unauthorized", None, "AKV10032: Invalid issuer. Expected one of https://sts.windows.net/a/, found https://sts.windows.net/b/.").on(Operation::UnwrapKey)), "wrong_issuer"),
-        shut("vault moved to another tenant", Customer(|it| drop(it.move_vault("a0000000-0000-4000-8000-0000000000ff")), |it| drop(it.move_vault(portcullis::dev::standin::ACME_TENANT))), "other_tenant"),
-        shut("token not accepted", Vault(Fault::vault_refusal(UNAUTHORIZED, "Unauthorized", None, "AKV10022: Invalid audience.").on(Operation::UnwrapKey)), "token_refused"),
-        shut("throttled", Vault(Fault::throttled(None)), "throttled"),
-        shut("throttled, with a wish", Vault(Fault::throttled(Some(1))), "throttled"),
-        shut("408", refusal(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", None, ""), "server_error"),
-        shut("500", Vault(Fault::broken()), "server_error"),
-        shut("503", Vault(Fault::busy()), "server_error"),
-        shut("silent", Vault(Fault::silent()), "timeout"),
-        shut("connection closed", Vault(Fault::dropped_before()), "unreachable"),
-        shut("a proxy's bare 403", Vault(Fault::proxy_refusal()), "unrecognised"),
-        shut("a proxy's 404", Vault(Fault::answer(StatusCode::NOT_FOUND, "text/html", "<h1>404</h1>")), "unrecognised"),
-        shut("a 403 of no known code", refusal(FORBIDDEN, "Forbidden", Some("ForbiddenBySomethingNew"), ""), "unrecognised"),
-        shut("a 4xx of no known kind", refusal(StatusCode::IM_A_TEAPOT, "Forbidden", Some("KeyDisabled"), ""), "unrecognised"),
-    ]
-}
-
-/// Entra's no: it acts when a token is asked for anew, within a third of the identity's bound.
-#[rustfmt::skip]
-fn nos_of_entra() -> Vec<Row> {
-    use By::{Customer, Entra};
-    let aadsts = |status, error, number| Entra(Fault::entra_refusal(status, error, number, "The tenant isn't\r\nto be used.").on(Operation::Token));
-    vec![
-        row("7000229 application removed", Customer(|it| drop(it.remove_app()), |it| drop(it.install_app())), "app_not_installed", 403, "AccessDenied"),
-        row("700016 application never there", Customer(|it| drop(it.forget_app()), |it| drop(it.install_app())), "app_not_installed", 403, "AccessDenied"),
-        row("7000112 application disabled", Customer(|it| drop(it.disable_app()), |it| drop(it.enable_app())), "app_disabled", 403, "AccessDenied"),
-        row("5000224 tenant blocked", aadsts(BAD, "invalid_request", 5_000_224), "tenant_blocked", 403, "AccessDenied"),
-        row("5000225 tenant blocked", aadsts(BAD, "invalid_request", 5_000_225), "tenant_blocked", 403, "AccessDenied"),
-    ]
-}
-
-/// What keeps Entra, or the machine's identity, from giving a token although nobody has withdrawn the key.
-#[rustfmt::skip]
-fn silences_of_the_identity() -> Vec<Row> {
-    use By::{Entra, Identity, Isv};
-    let aadsts = |status, number| Entra(Fault::entra_refusal(status, "invalid_request", number, "It isn't\r\nto be.").on(Operation::Token));
-    let imds = |status| Identity(Fault::answer(status, "application/json", "{\"error\":\"e\",\"error_description\":\"d\"}").on(Operation::IdentityToken));
-    vec![
-        shut("90002 tenant unknown", aadsts(BAD, 90002), "tenant_unknown"),
-        shut("500011 no Key Vault there", aadsts(BAD, 500_011), "vault_service_missing"),
-        shut("53003 conditional access", aadsts(BAD, 53003), "conditional_access"),
-        shut("70021 no federated credential", aadsts(BAD, 70021), "federation_mismatch"),
-        shut("700211 its issuer", aadsts(UNAUTHORIZED, 700_211), "federation_mismatch"),
-        shut("700213 its subject", Isv(|it| drop(it.standin.federate(Some("d0000000-0000-4000-8000-0000000000ff"))), |it| drop(it.standin.federate(None))), "federation_mismatch"),
-        shut("7002137", aadsts(UNAUTHORIZED, 7_002_137), "federation_mismatch"),
-        shut("7002138 its case", aadsts(UNAUTHORIZED, 7_002_138), "federation_mismatch"),
-        shut("700236 homed elsewhere", aadsts(BAD, 700_236), "app_elsewhere"),
-        shut("70001 deactivated by the ISV", aadsts(BAD, 70001), "app_deactivated"),
-        shut("90006 passing", aadsts(BAD, 90006), "server_error"),
-        shut("90024 passing", aadsts(BAD, 90024), "server_error"),
-        shut("90033 passing", aadsts(BAD, 90033), "server_error"),
-        shut("90055 passing", aadsts(BAD, 90055), "server_error"),
-        shut("90090 passing", aadsts(BAD, 90090), "server_error"),
-        shut("50196 taken for a loop", aadsts(BAD, 50196), "throttled"),
-        shut("a code of no known meaning", aadsts(BAD, 999_999), "unrecognised"),
-        shut("429", Entra(Fault::throttled(Some(1)).on(Operation::Token)), "throttled"),
-        shut("500", Entra(Fault::broken().on(Operation::Token)), "server_error"),
-        shut("a proxy's bare 403", Entra(Fault::proxy_refusal().on(Operation::Token)), "unrecognised"),
-        shut("silent", Entra(Fault::silent().on(Operation::Token)), "timeout"),
-        shut("connection closed", Entra(Fault::dropped_before().on(Operation::Token)), "unreachable"),
-        shut("identity not assigned", Isv(|it| drop(it.standin.assign_identity(false)), |it| drop(it.standin.assign_identity(true))), "identity_not_assigned"),
-        shut("identity endpoint starting", imds(StatusCode::GONE), "server_error"),
-        shut("identity endpoint throttled", imds(StatusCode::TOO_MANY_REQUESTS), "throttled"),
-        shut("identity endpoint broken", imds(StatusCode::INTERNAL_SERVER_ERROR), "server_error"),
-        shut("identity endpoint silent", Identity(Fault::silent()), "timeout"),
-    ]
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_no_of_the_vault() {
     let world = world(FILE).await;
     for row in nos_of_the_vault() {
-        row.say(&world);
+        row.say(&stage(&world));
         world.pass(DUE);
         refused(&world, "acme", row.what, row.told.0, row.told.1).await;
         row.is_audited(&world, "key_refused");
         row.leaves_the_other_alone(&world).await;
-        row.take_back(&world).await;
+        row.mended(&world).await;
     }
 }
 
@@ -170,13 +30,13 @@ async fn each_no_of_the_vault() {
 async fn each_silence_of_the_vault() {
     let world = world(FILE).await;
     for row in silences_of_the_vault() {
-        row.say(&world);
+        row.say(&stage(&world));
         world.pass(DUE);
         assert!(world.acme.get("file").await.is(FILE), "{}: the lease runs", row.what);
         world.pass(BOUND);
         row.shuts(&world).await;
         row.leaves_the_other_alone(&world).await;
-        row.take_back(&world).await;
+        row.mended(&world).await;
     }
 }
 
@@ -184,12 +44,12 @@ async fn each_silence_of_the_vault() {
 async fn each_no_of_entra() {
     let world = world(FILE).await;
     for row in nos_of_entra() {
-        row.say(&world);
+        row.say(&stage(&world));
         entra_asked_anew(&world).await;
         refused(&world, "acme", row.what, row.told.0, row.told.1).await;
         row.is_audited(&world, "key_refused");
         row.leaves_the_other_alone(&world).await;
-        row.take_back(&world).await;
+        row.mended(&world).await;
     }
 }
 
@@ -199,13 +59,13 @@ async fn each_silence_of_the_identity() {
     for rows in silences_of_the_identity().chunks(12) {
         let world = world(FILE).await;
         for row in rows {
-            row.say(&world);
+            row.say(&stage(&world));
             world.pass(IDENTITY);
             row.shuts(&world).await;
             if matches!(row.by, By::Entra(_)) {
                 row.leaves_the_other_alone(&world).await;
             }
-            row.take_back(&world).await;
+            row.mended(&world).await;
         }
     }
 }
@@ -244,25 +104,9 @@ async fn each_date_of_the_key() {
 }
 
 impl Row {
-    fn say(&self, world: &World) {
-        match &self.by {
-            By::Customer(say, _) => say(&world.standin.customer("acme")),
-            By::Vault(fault) => world.standin.vault(&vault("acme")).fault(fault.clone()),
-            By::Entra(fault) => world.standin.entra("acme").fault(fault.clone()),
-            By::Identity(fault) => world.standin.identity().fault(fault.clone()),
-            By::Isv(say, _) => say(world),
-        }
-    }
-
     /// Mended, and served again without a restart.
-    async fn take_back(&self, world: &World) {
-        match &self.by {
-            By::Customer(_, back) => back(&world.standin.customer("acme")),
-            By::Vault(_) => world.standin.vault(&vault("acme")).clear_faults(),
-            By::Entra(_) => world.standin.entra("acme").clear_faults(),
-            By::Identity(_) => world.standin.identity().clear_faults(),
-            By::Isv(_, back) => back(world),
-        }
+    async fn mended(&self, world: &World) {
+        self.take_back(&stage(world));
         served_again(world, "acme", FILE).await;
         until(self.what, || world.globex.get("file"), |answer| answer.is(FILE)).await;
     }
@@ -305,6 +149,14 @@ impl Row {
     async fn leaves_the_other_alone(&self, world: &World) {
         until(self.what, || world.globex.get("file"), |answer| answer.is(FILE)).await;
         assert_eq!(world.audit("globex", "key_refused"), [], "{}", self.what);
+    }
+}
+
+fn stage(world: &World) -> Stage<'_> {
+    Stage {
+        standin: &world.standin,
+        names: &world.names,
+        customer: "acme",
     }
 }
 

@@ -34,7 +34,7 @@ use portcullis::keys::budget::Budgets;
 use portcullis::keys::identity::{Identity, PUBLIC_AUDIENCE};
 use portcullis::keys::key_url::{KeyUrl, VaultHosts};
 use portcullis::keys::service::Keyring;
-use portcullis::keys::transport::{Transport, TransportOptions};
+use portcullis::keys::transport::{LostNames, Transport, TransportOptions};
 use portcullis::keys::vault::Vault;
 use portcullis::keys::{Bounds, Keys, TenantKey, Terms};
 use portcullis::listener::{Listener, ListenerOptions};
@@ -77,6 +77,8 @@ pub struct World {
     /// What the gate takes its store to be.
     pub dialect: Dialect,
     pub clock: Clock,
+    /// The names that this world's gates look up in vain.
+    pub names: LostNames,
     skew: Arc<Skew>,
     gate: CancellationToken,
     store: store::Server,
@@ -134,6 +136,7 @@ impl World {
             bounds,
             dialect,
             clock,
+            names: LostNames::default(),
             skew,
             gate: CancellationToken::new(),
             store,
@@ -249,6 +252,7 @@ impl World {
             ca_pem: Some(self.standin.ca_pem().into()),
             imds_endpoint: Some(self.standin.imds_endpoint().parse().unwrap()),
             deadline: DEADLINE,
+            lost_names: self.names.clone(),
             ..TransportOptions::default()
         });
         Vault::new(key, identity, transport.unwrap())
