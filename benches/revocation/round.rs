@@ -1,0 +1,179 @@
+//! One row, played once: the key is withdrawn under load, refused at both gates, given back, and served again; what the clients and the
+//! vault saw is put together.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use portcullis::dev::standin::{Answer, Operation, Place};
+
+use crate::lane::Lane;
+use crate::load::What;
+use crate::rows::Row;
+use crate::{BOUND, IDENTITY, Problem};
+
+/// No longer than this after the bound: for a kernel that hands over what it has, and a busy machine.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
+/// Nothing has come for so long: nothing more comes.
+const QUIET: Duration = Duration::from_millis(1500);
+/// How long the neighbour is watched before.
+const BEFORE: Duration = Duration::from_secs(2);
+/// A gate that is not served again by then never will be.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Whose yes counts, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Governed {
+    /// The vault's unwrapKey, for `revocation_bound`.
+    Vault,
+    /// The token that it is asked with, for `identity_bound`.
+    Identity,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(crate) struct Played {
+    /// At each gate, from the last yes to the last byte of plaintext.
+    pub(crate) after_yes: Vec<Duration>,
+    /// At each gate, from the withdrawal to the last byte of plaintext.
+    pub(crate) after_no: Vec<Duration>,
+    /// At each gate, bytes of downloads that came after it had refused a request.
+    pub(crate) after_refusal: Vec<usize>,
+    /// Bytes, and writes begun, after the bound and [`GRACE`]: a broken promise.
+    pub(crate) late: usize,
+    /// From the giving back to where each gate serves.
+    pub(crate) recovery: Vec<Duration>,
+    pub(crate) neighbour_before: Vec<Duration>,
+    pub(crate) neighbour_during: Vec<Duration>,
+    pub(crate) neighbour_refused: usize,
+}
+
+impl fmt::Display for Played {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let most = |spans: &[Duration]| spans.iter().max().map_or(0.0, Duration::as_secs_f64);
+        write!(
+            f,
+            "{:.2} s after the last yes, {:.2} s after the withdrawal, back after {:.2} s{}",
+            most(&self.after_yes),
+            most(&self.after_no),
+            most(&self.recovery),
+            if self.late > 0 { ", TOO LATE" } else { "" }
+        )
+    }
+}
+
+impl Governed {
+    pub(crate) const fn bound(self) -> Duration {
+        match self {
+            Self::Vault => BOUND,
+            Self::Identity => IDENTITY,
+        }
+    }
+}
+
+/// Plays the row.
+pub(crate) async fn play(lane: &Lane, row: &Row, governed: Governed) -> Result<Played, Problem> {
+    let stage = lane.stage();
+    let settled = Instant::now();
+    served(lane, settled, row.what).await?;
+    // At any point between two renewals.
+    let chance = Duration::from_millis(RandomState::new().build_hasher().finish() % 1_700);
+    tokio::time::sleep(BEFORE + chance).await;
+
+    let said = Instant::now();
+    row.say(&stage);
+    let latest = said + governed.bound() + GRACE * 8;
+    while !refused(lane, said) && Instant::now() < latest {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let ended = Instant::now();
+    let mut played = measured(lane, governed, said, ended)?;
+
+    row.take_back(&stage);
+    let back = Instant::now();
+    played.recovery = served(lane, back, row.what).await?;
+    for load in &lane.loads {
+        load.forget(back);
+    }
+    Ok(played)
+}
+
+/// Each gate has refused acme, and nothing comes any more.
+fn refused(lane: &Lane, said: Instant) -> bool {
+    lane.loads.iter().all(|load| {
+        let seen = load.since(said);
+        let no = seen.iter().any(|(_, what)| matches!(what, What::Refused));
+        let last = seen
+            .iter()
+            .rfind(|(_, what)| matches!(what, What::Bytes(_) | What::Served | What::Taken(_)));
+        no && last.is_none_or(|(at, _)| at.elapsed() > QUIET)
+    })
+}
+
+/// Each gate serves acme, small reads and the download; from `then` it took each so long.
+async fn served(lane: &Lane, then: Instant, what: &str) -> Result<Vec<Duration>, Problem> {
+    loop {
+        let first = |load: &crate::load::Load| {
+            let seen = load.since(then);
+            let found = seen.iter().find(|(_, what)| matches!(what, What::Served));
+            found.map(|(at, _)| *at - then)
+        };
+        let spans: Option<Vec<_>> = lane.loads.iter().map(first).collect();
+        match spans {
+            Some(spans) => return Ok(spans),
+            None if then.elapsed() > PATIENCE => {
+                return Err(Problem::new(format!("{what}: not served again within {PATIENCE:?}")));
+            }
+            None => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+fn measured(lane: &Lane, governed: Governed, said: Instant, ended: Instant) -> Result<Played, Problem> {
+    let yes = last_yes(lane, governed).ok_or_else(|| Problem::new("nobody has ever said yes"))?;
+    let too_late = yes + governed.bound() + GRACE;
+    let mut played = Played::default();
+    for load in &lane.loads {
+        let seen = load.since(said - BEFORE);
+        let refused = seen
+            .iter()
+            .find(|(at, what)| *at >= said && matches!(what, What::Refused))
+            .map_or(ended, |(at, _)| *at);
+        let (mut last, mut after_refusal) = (said, 0);
+        for (at, what) in seen {
+            match what {
+                What::Bytes(bytes) => {
+                    last = last.max(at);
+                    after_refusal += if at > refused { bytes } else { 0 };
+                    played.late += if at > too_late { bytes } else { 0 };
+                }
+                What::Taken(began) if began > too_late => played.late += 1,
+                What::Neighbour(took) if at < said => played.neighbour_before.push(took),
+                What::Neighbour(took) => played.neighbour_during.push(took),
+                What::NeighbourRefused => played.neighbour_refused += 1,
+                What::Taken(_) | What::Refused | What::Served => {}
+            }
+        }
+        played.after_yes.push(last.saturating_duration_since(yes));
+        played.after_no.push(last - said);
+        played.after_refusal.push(after_refusal);
+    }
+    Ok(played)
+}
+
+/// When the authority that governs last said yes, to either gate.
+fn last_yes(lane: &Lane, governed: Governed) -> Option<Instant> {
+    let entra = Place::Entra(lane.standin.tenant_id("acme"));
+    let (place, operation) = match governed {
+        Governed::Vault => (Place::Vault("acme-vault".to_owned()), Operation::UnwrapKey),
+        Governed::Identity => (entra, Operation::Token),
+    };
+    let log = lane.standin.log();
+    let yes = log.iter().rfind(|entry| {
+        entry.place == place
+            && entry.operation == operation
+            && matches!(entry.answer, Answer::Status(StatusCode::OK, _))
+    });
+    yes.map(|entry| entry.decided)
+}
