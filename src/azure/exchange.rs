@@ -77,6 +77,10 @@ pub struct Ask {
 }
 
 impl Ask {
+    fn reads(&self) -> bool {
+        matches!(self.method, Method::GET | Method::HEAD)
+    }
+
     /// Without headers and body.
     pub fn new(method: Method, query: Vec<(String, String)>) -> Self {
         Self {
@@ -137,11 +141,12 @@ impl Exchange<'_> {
         if let (Some(_), Some(origin)) = (cors, self.client().get(ORIGIN)) {
             ask.headers.insert(ORIGIN, origin.clone());
         }
+        let reads = ask.reads();
         let answer = ask_store(self.container, self.address.secondary, &self.address.blob, ask).await?;
         if let Some(cors) = cors {
             cors.note(answer.headers());
         }
-        understood(answer).await
+        judged(answer, reads).await
     }
 }
 
@@ -161,8 +166,12 @@ pub async fn send(
     blob: &str,
     ask: Ask,
 ) -> Result<Response<Incoming>, AzureError> {
-    let reads = matches!(ask.method, Method::GET | Method::HEAD);
-    let answer = understood(ask_store(container, secondary, blob, ask).await?).await?;
+    let reads = ask.reads();
+    judged(ask_store(container, secondary, blob, ask).await?, reads).await
+}
+
+async fn judged(answer: Response<Incoming>, reads: bool) -> Result<Response<Incoming>, AzureError> {
+    let answer = understood(answer).await?;
     if answer.status() == StatusCode::NOT_MODIFIED && !reads {
         // For a writer a condition that does not hold is an error.
         return Err(AzureError::ConditionNotMet);
