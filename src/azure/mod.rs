@@ -6,6 +6,7 @@ pub mod append;
 pub mod auth;
 pub mod batch;
 pub mod block;
+pub mod block_id;
 pub mod checks;
 pub mod commit;
 pub mod condition;

@@ -256,7 +256,8 @@ fn of_account(method: &Method, comp: &str, restype: &str) -> Result<Op, AzureErr
         ("GET" | "HEAD", "account", "properties") => Op::GetAccountInformation,
         ("POST", "service", "userdelegationkey") => Op::GetUserDelegationKey,
         ("GET", "" | "service", "blobs") => Op::FindBlobsByTags,
-        ("POST", "" | "service", "batch") => Op::Batch,
+        // The SDK for JavaScript takes an account in the path for a container.
+        ("POST", "" | "service" | "container", "batch") => Op::Batch,
         (_, _, comp) => return Err(unknown(comp)),
     })
 }

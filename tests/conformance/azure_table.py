@@ -302,6 +302,13 @@ def blocks():
         yield block(f"checked/{what}", "one", body, **headers)
     for what, query in (("no-id", "?comp=block"), ("empty-id", "?comp=block&blockid="), ("no-base64", "?comp=block&blockid=%3F%3F"), ("long-id", f"?comp=block&blockid={quoted('x' * 65)}")):
         yield f"blocks/{what}", "PUT", f"/files/ids{query}", {}, b"x"
+    # As the SDK for Go names its blocks: 64 bytes that end in zeros.
+    for number in "ab":
+        yield f"blocks/of-go {number}", "PUT", f"/files/go?comp=block&blockid={quoted(number * 20 + chr(0) * 44)}", {}, TEXT
+    yield "blocks/of-go-waiting", "GET", "/files/go?comp=blocklist&blocklisttype=uncommitted"
+    yield "blocks/of-go-list", "PUT", "/files/go?comp=blocklist", {}, block_list(*(("Latest", number * 20 + chr(0) * 44) for number in "ba"))
+    yield "blocks/of-go-get", "GET", "/files/go"
+    yield "blocks/of-go-blocks", "GET", "/files/go?comp=blocklist&blocklisttype=committed"
     yield "blocks/no-container", "PUT", f"/none/b?comp=block&blockid={quoted('a')}", {}, b"x"
     yield block("stated", "one", TEXT)
     stated = {"x-ms-blob-content-md5": md5(TEXT), "x-ms-blob-content-type": "text/q", "x-ms-access-tier": "Cool", "x-ms-tags": "a=1"} | meta(Key="Value")
