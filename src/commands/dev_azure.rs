@@ -52,6 +52,8 @@ impl Running {
             .iter()
             .map(|account| (account.tenant, account.upstream.as_str()))
             .collect();
+        let azurite = Azurite::start(data, side.program.as_deref(), &upstream)?;
+        // Last, since it is free only for a moment: the gate binds it next.
         let tls_port = match side.tls_port {
             0 => TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port(),
             port => port,
@@ -59,7 +61,7 @@ impl Running {
         Ok(Self {
             port: side.port,
             tls_port,
-            azurite: Azurite::start(data, side.program.as_deref(), &upstream)?,
+            azurite,
             accounts,
             authority,
         })
