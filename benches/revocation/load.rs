@@ -36,8 +36,8 @@ pub(crate) enum What {
     Bytes(usize),
     /// acme was refused something.
     Refused,
-    /// acme was served.
-    Served,
+    /// acme was served a small object, asked for then.
+    Served(Instant),
     /// A write of acme's, begun then, was taken.
     Taken(Instant),
     /// globex was served within this time.
@@ -102,8 +102,9 @@ async fn download(mut client: Client, seen: Seen) {
 
 async fn reads(mut client: Client, seen: Seen) {
     loop {
+        let began = Instant::now();
         match client.get("small", None, &seen).await {
-            Ok(StatusCode::OK) => note(&seen, What::Served),
+            Ok(StatusCode::OK) => note(&seen, What::Served(began)),
             Ok(_) => note(&seen, What::Refused),
             // Cut: what comes next tells.
             Err(_) => {}

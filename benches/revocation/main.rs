@@ -14,6 +14,7 @@
     clippy::indexing_slicing
 )] // a command's talk, and arithmetic on measurements
 
+mod lag;
 mod lane;
 mod load;
 #[path = "../load/origin.rs"]
@@ -74,6 +75,9 @@ pub(crate) struct Options {
     /// Only the rows whose text contains this, like "key disabled".
     #[arg(long, value_name = "TEXT")]
     rows: Option<String>,
+    /// Only the rows that the vault's own answer shows, or its silence: the run takes a few minutes.
+    #[arg(long)]
+    vault: bool,
     /// How often each row is played. Those that only a fresh token shows take a minute each, and are played a quarter as often.
     #[arg(long, value_name = "N", default_value_t = 8)]
     rounds: usize,
@@ -129,6 +133,7 @@ fn tasks(options: &Options) -> Vec<Task> {
         .flat_map(|(governed, rows)| rows.into_iter().map(move |row| (governed, row)));
     // What a process takes a name for can't be changed from outside.
     let played = all.filter(|(_, row)| !matches!(row.by, By::Name));
+    let played = played.filter(|(governed, _)| !options.vault || *governed == Governed::Vault);
     let wanted = played.filter(|(_, row)| match (&options.rows, options.quick) {
         (Some(text), _) => row.what.contains(text.as_str()),
         (None, true) => ["key disabled", "TLS fails", "7000112 application disabled"].contains(&row.what),
@@ -159,6 +164,7 @@ async fn bench(options: &Options) -> Result<(), Problem> {
     eprintln!("{} rows, {total} rounds, {lanes} lanes", tasks.len());
     let queue: Arc<Mutex<VecDeque<Task>>> = Arc::new(Mutex::new(tasks.into()));
     let report = Arc::new(Mutex::new(Report::default()));
+    let watching = tokio::spawn(lag::watch());
     let mut running = Vec::new();
     for number in 0..lanes {
         let folder = folder.join(number.to_string());
@@ -187,6 +193,7 @@ async fn bench(options: &Options) -> Result<(), Problem> {
     for lane in running {
         lane.await.map_err(Problem::new)??;
     }
+    watching.abort();
     let _ = std::fs::remove_dir_all(&folder);
     let report = Arc::into_inner(report).map(Mutex::into_inner);
     let report = report
@@ -194,9 +201,9 @@ async fn bench(options: &Options) -> Result<(), Problem> {
         .ok_or_else(|| Problem::new("a lane is lost"))?;
     report.print();
     println!(
-        "\n{} rounds in {} s, {lanes} rows side by side",
-        total,
-        began.elapsed().as_secs()
+        "\n{total} rounds in {} s, {lanes} rows side by side; the clients themselves were late by {} ms at the most",
+        began.elapsed().as_secs(),
+        lag::most(began, Instant::now()).as_millis(),
     );
     report.judge()
 }

@@ -47,7 +47,7 @@ impl Report {
             println!("\nBound: {} s, {title}\n", governed.bound().as_secs());
             println!(
                 "| what | reason | rounds | last byte after the last yes: median, p99, max | after the withdrawal: median, max \
-                 | KiB after a refusal | bytes too late | the other tenant's p99 before, during (refused) | served again: median, max |"
+                 | KiB after a refusal | too late | the other tenant's p99 before, during (refused) | served again: median, max |"
             );
             println!("|---|---|---|---|---|---|---|---|---|");
             lines.iter().for_each(|line| line.print());
@@ -72,7 +72,7 @@ impl Report {
 
 impl Line {
     fn late(&self) -> usize {
-        self.rounds.iter().map(|played| played.late).sum()
+        self.rounds.iter().map(|played| played.late + played.begun_late).sum()
     }
 
     fn all(&self, figure: impl Fn(&Played) -> &[Duration]) -> Vec<f64> {

@@ -11,7 +11,7 @@ use portcullis::dev::standin::{Answer, Operation, Place};
 use crate::lane::Lane;
 use crate::load::What;
 use crate::rows::Row;
-use crate::{BOUND, IDENTITY, Problem};
+use crate::{BOUND, IDENTITY, Problem, lag};
 
 /// No longer than this after the bound: for a kernel that hands over what it has, and a busy machine.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
@@ -40,8 +40,10 @@ pub(crate) struct Played {
     pub(crate) after_no: Vec<Duration>,
     /// At each gate, bytes of downloads that came after it had refused a request.
     pub(crate) after_refusal: Vec<usize>,
-    /// Bytes, and writes begun, after the bound and [`GRACE`]: a broken promise.
+    /// Bytes after the bound and [`GRACE`], and after as much as the clients themselves were late then: a broken promise.
     pub(crate) late: usize,
+    /// Requests that were asked after the bound, and served: a broken promise.
+    pub(crate) begun_late: usize,
     /// From the giving back to where each gate serves.
     pub(crate) recovery: Vec<Duration>,
     pub(crate) neighbour_before: Vec<Duration>,
@@ -58,7 +60,11 @@ impl fmt::Display for Played {
             most(&self.after_yes),
             most(&self.after_no),
             most(&self.recovery),
-            if self.late > 0 { ", TOO LATE" } else { "" }
+            if self.late + self.begun_late > 0 {
+                ", TOO LATE"
+            } else {
+                ""
+            }
         )
     }
 }
@@ -106,7 +112,7 @@ fn refused(lane: &Lane, said: Instant) -> bool {
         let no = seen.iter().any(|(_, what)| matches!(what, What::Refused));
         let last = seen
             .iter()
-            .rfind(|(_, what)| matches!(what, What::Bytes(_) | What::Served | What::Taken(_)));
+            .rfind(|(_, what)| matches!(what, What::Bytes(_) | What::Served(_) | What::Taken(_)));
         no && last.is_none_or(|(at, _)| at.elapsed() > QUIET)
     })
 }
@@ -116,7 +122,7 @@ async fn served(lane: &Lane, then: Instant, what: &str) -> Result<Vec<Duration>,
     loop {
         let first = |load: &crate::load::Load| {
             let seen = load.since(then);
-            let found = seen.iter().find(|(_, what)| matches!(what, What::Served));
+            let found = seen.iter().find(|(_, what)| matches!(what, What::Served(_)));
             found.map(|(at, _)| *at - then)
         };
         let spans: Option<Vec<_>> = lane.loads.iter().map(first).collect();
@@ -132,7 +138,9 @@ async fn served(lane: &Lane, then: Instant, what: &str) -> Result<Vec<Duration>,
 
 fn measured(lane: &Lane, governed: Governed, said: Instant, ended: Instant) -> Result<Played, Problem> {
     let yes = last_yes(lane, governed).ok_or_else(|| Problem::new("nobody has ever said yes"))?;
-    let too_late = yes + governed.bound() + GRACE;
+    let ends = yes + governed.bound();
+    // What came in time may have been read late here.
+    let too_late = |at: Instant| at > ends + GRACE + lag::most(ends, at);
     let mut played = Played::default();
     for load in &lane.loads {
         let seen = load.since(said - BEFORE);
@@ -146,13 +154,14 @@ fn measured(lane: &Lane, governed: Governed, said: Instant, ended: Instant) -> R
                 What::Bytes(bytes) => {
                     last = last.max(at);
                     after_refusal += if at > refused { bytes } else { 0 };
-                    played.late += if at > too_late { bytes } else { 0 };
+                    played.late += if too_late(at) { bytes } else { 0 };
                 }
-                What::Taken(began) if began > too_late => played.late += 1,
+                // Whatever was late on the way, it was asked for when nothing might be opened or sealed any more.
+                What::Served(began) | What::Taken(began) if began > ends => played.begun_late += 1,
                 What::Neighbour(took) if at < said => played.neighbour_before.push(took),
                 What::Neighbour(took) => played.neighbour_during.push(took),
                 What::NeighbourRefused => played.neighbour_refused += 1,
-                What::Taken(_) | What::Refused | What::Served => {}
+                What::Taken(_) | What::Refused | What::Served(_) => {}
             }
         }
         played.after_yes.push(last.saturating_duration_since(yes));
