@@ -59,7 +59,14 @@ impl Lane {
         };
         let mut addresses = Vec::new();
         for name in ["gate-0", "gate-1"] {
-            addresses.push(lane.gate(folder, name, store_address).await?);
+            let mut started = lane.gate(folder, name, store_address).await;
+            // Another process may have taken a port before it was used.
+            for _ in 0..2 {
+                if started.is_err() {
+                    started = lane.gate(folder, name, store_address).await;
+                }
+            }
+            addresses.push(started?);
         }
         for tenant in TENANTS {
             Client::new(addresses[0], tenant)?.store().await?;

@@ -77,6 +77,20 @@ impl Load {
         seen.iter().filter(|(at, _)| *at >= then).copied().collect()
     }
 
+    /// The last that `wanted` finds, not before `then`. It looks from the end: what is asked for often lies there.
+    pub(crate) fn last(&self, then: Instant, wanted: impl Fn(&What) -> bool) -> Option<Instant> {
+        let seen = self.seen.lock().unwrap();
+        let mut late = seen.iter().rev().take_while(|(at, _)| *at >= then);
+        late.find(|(_, what)| wanted(what)).map(|(at, _)| *at)
+    }
+
+    /// The first that `wanted` finds from `then` on.
+    pub(crate) fn first(&self, then: Instant, wanted: impl Fn(&What) -> bool) -> Option<Instant> {
+        let seen = self.seen.lock().unwrap();
+        let late = seen.iter().rev().take_while(|(at, _)| *at >= then);
+        late.filter(|(_, what)| wanted(what)).last().map(|(at, _)| *at)
+    }
+
     /// Forgets what was seen before.
     pub(crate) fn forget(&self, before: Instant) {
         self.seen.lock().unwrap().retain(|(at, _)| *at >= before);

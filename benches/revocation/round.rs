@@ -107,13 +107,10 @@ pub(crate) async fn play(lane: &Lane, row: &Row, governed: Governed) -> Result<P
 
 /// Each gate has refused acme, and nothing comes any more.
 fn refused(lane: &Lane, said: Instant) -> bool {
+    let good = |what: &What| matches!(what, What::Bytes(_) | What::Served(_) | What::Taken(_));
     lane.loads.iter().all(|load| {
-        let seen = load.since(said);
-        let no = seen.iter().any(|(_, what)| matches!(what, What::Refused));
-        let last = seen
-            .iter()
-            .rfind(|(_, what)| matches!(what, What::Bytes(_) | What::Served(_) | What::Taken(_)));
-        no && last.is_none_or(|(at, _)| at.elapsed() > QUIET)
+        load.last(said, good).is_none_or(|at| at.elapsed() > QUIET)
+            && load.last(said, |what| matches!(what, What::Refused)).is_some()
     })
 }
 
@@ -121,9 +118,8 @@ fn refused(lane: &Lane, said: Instant) -> bool {
 async fn served(lane: &Lane, then: Instant, what: &str) -> Result<Vec<Duration>, Problem> {
     loop {
         let first = |load: &crate::load::Load| {
-            let seen = load.since(then);
-            let found = seen.iter().find(|(_, what)| matches!(what, What::Served(_)));
-            found.map(|(at, _)| *at - then)
+            let found = load.first(then, |what| matches!(what, What::Served(_)));
+            found.map(|at| at - then)
         };
         let spans: Option<Vec<_>> = lane.loads.iter().map(first).collect();
         match spans {
@@ -140,7 +136,7 @@ fn measured(lane: &Lane, governed: Governed, said: Instant, ended: Instant) -> R
     let yes = last_yes(lane, governed).ok_or_else(|| Problem::new("nobody has ever said yes"))?;
     let ends = yes + governed.bound();
     // What came in time may have been read late here.
-    let too_late = |at: Instant| at > ends + GRACE + lag::most(ends, at);
+    let too_late = |at: Instant| at > ends + GRACE && at > ends + GRACE + lag::most(ends, at);
     let mut played = Played::default();
     for load in &lane.loads {
         let seen = load.since(said - BEFORE);
