@@ -1,4 +1,4 @@
-//! How late this process itself is: on a busy machine what came in time may be read late, and that is not the gate's.
+//! How late this process itself is, for whoever reads the table of a busy machine: it excuses nothing.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

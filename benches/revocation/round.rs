@@ -11,7 +11,7 @@ use portcullis::dev::standin::{Answer, Operation, Place};
 use crate::lane::Lane;
 use crate::load::What;
 use crate::rows::Row;
-use crate::{BOUND, IDENTITY, Problem, lag};
+use crate::{BOUND, IDENTITY, Problem};
 
 /// No longer than this after the bound: for a kernel that hands over what it has, and a busy machine.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
@@ -135,8 +135,7 @@ async fn served(lane: &Lane, then: Instant, what: &str) -> Result<Vec<Duration>,
 fn measured(lane: &Lane, governed: Governed, said: Instant, ended: Instant) -> Result<Played, Problem> {
     let yes = last_yes(lane, governed).ok_or_else(|| Problem::new("nobody has ever said yes"))?;
     let ends = yes + governed.bound();
-    // What came in time may have been read late here.
-    let too_late = |at: Instant| at > ends + GRACE && at > ends + GRACE + lag::most(ends, at);
+    let too_late = |at: Instant| at > ends + GRACE;
     let mut played = Played::default();
     for load in &lane.loads {
         let seen = load.since(said - BEFORE);
