@@ -5,7 +5,7 @@ use std::io;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response};
-use memchr::memmem::Finder;
+use memchr::{memchr, memchr_iter};
 use quick_xml::events::{BytesText, Event};
 use quick_xml::{Reader, Writer};
 
@@ -49,67 +49,93 @@ fn is_entry(name: &[u8]) -> bool {
     matches!(name, b"Contents" | b"Version")
 }
 
-/// [`rewrite`] for a page as S3 and its kin write it, at a tenth of the cost: elements without prefixes and attributes, no
-/// comments, no CDATA, an `ETag` and a `Size` in every `Contents`. Tags are looked for as text, which is right where `<` can be
-/// nothing but a tag's. `None` for any other page, and for one without objects.
+/// [`rewrite`] for a page as S3 and its kin write it, at a fraction of the cost: elements without prefixes and attributes, no
+/// comments, no CDATA, an `ETag` and a `Size` in every `Contents`. So every `<` begins a tag, and it is enough to go from one to the
+/// next. `None` for any other page, and for one without objects.
 fn plain(page: &[u8]) -> Option<Vec<u8>> {
-    let find = |what: &'static str| Finder::new(what.as_bytes());
-    let (begin, end, any) = (find("<Contents>"), find("</Contents>"), find("Contents"));
-    let (etag, size, checksum) = (find("<ETag>"), find("<Size>"), find("Checksum"));
-    if find("<!").find(page).is_some() {
-        return None;
-    }
     let mut out = Vec::with_capacity(page.len() + page.len() / 16);
-    let mut rest = page;
-    while let Some(start) = begin.find(rest) {
-        let (before, from) = rest.split_at(start);
-        let (object, after) = from.split_at(end.find(from)?);
-        let (tags, sizes) = (etag.find(object)? + "<ETag>".len(), size.find(object)? + "<Size>".len());
-        // What comes twice, or is called by a longer name, is for the careful reader.
-        let again = size.find(object.get(sizes..)?).or(etag.find(object.get(tags..)?));
-        if any.find(before).is_some() || checksum.find(object).is_some() || again.is_some() {
-            return None;
+    let (mut done, mut entries) = (0, 0_u32);
+    let (mut within, mut etag, mut size) = (false, false, false);
+    for at in memchr_iter(b'<', page) {
+        let tag = page.get(at + 1..)?;
+        match (tag.first()?, within) {
+            (b'/', false) => {}
+            (b'/', true) => {
+                if tag.starts_with(b"/Contents>") {
+                    // What comes twice, or not at all, is for the careful reader.
+                    if !(std::mem::take(&mut etag) && std::mem::take(&mut size)) {
+                        return None;
+                    }
+                    (within, entries) = (false, entries + 1);
+                }
+            }
+            (b'?', false) if at == 0 => {}
+            (b'E', true) if tag.starts_with(b"ETag>") && !etag => {
+                let text = text(page, at + "<ETag>".len())?;
+                let bare = bare(text);
+                if bare.contains('&') {
+                    return None;
+                }
+                let end = at + "<ETag>".len() + (bare.as_ptr().addr() - text.as_ptr().addr()) + bare.len();
+                out.extend_from_slice(page.get(done..end)?);
+                out.extend_from_slice(etag::mark(bare).as_bytes());
+                (etag, done) = (true, end);
+            }
+            (b'S', true) if tag.starts_with(b"Size>") && !size => {
+                let start = at + "<Size>".len();
+                let text = text(page, start)?;
+                out.extend_from_slice(page.get(done..start)?);
+                match plain_size(text) {
+                    Some(plain) => push_number(&mut out, plain),
+                    None => out.extend_from_slice(text.as_bytes()),
+                }
+                (size, done) = (true, start + text.len());
+            }
+            _ => {
+                let name = tag.split(|byte| !byte.is_ascii_alphabetic()).next()?;
+                match (name, tag.get(name.len())?) {
+                    (b"Contents", b'>') if !within => within = true,
+                    (b"Contents" | b"ETag" | b"Size", _) if within => return None,
+                    (name, b'>') if !within || !name.starts_with(b"Checksum") => {}
+                    // The document itself has a name space.
+                    (name, b' ') if name.ends_with(b"Result") && entries == 0 && !within => {}
+                    _ => return None,
+                }
+            }
         }
-        let (tag, after_tag) = text(object, tags)?;
-        let (stored, after_size) = text(object, sizes)?;
-        let new_size = plain_size(stored);
-        let new_size = new_size.as_deref().unwrap_or(stored);
-        let bare = tag
-            .trim_start_matches("&quot;")
-            .trim_end_matches("&quot;")
-            .trim_matches('"');
-        if bare.contains('&') {
-            return None;
-        }
-        let marked = tag.replacen(bare, &etag::to_client(bare), usize::from(!bare.is_empty()));
-        out.extend_from_slice(before);
-        let mut done = 0;
-        let mut parts = [(tags, marked.as_str(), after_tag), (sizes, new_size, after_size)];
-        parts.sort_unstable();
-        for (from, new, to) in parts {
-            out.extend_from_slice(object.get(done..from)?);
-            out.extend_from_slice(new.as_bytes());
-            done = to;
-        }
-        out.extend_from_slice(object.get(done..)?);
-        let (closing, next) = after.split_at("</Contents>".len());
-        out.extend_from_slice(closing);
-        rest = next;
     }
-    let ends = rest.trim_ascii_end().ends_with(b"Result>");
-    if rest.len() == page.len() || any.find(rest).is_some() || !ends {
+    if within || entries == 0 || !page.trim_ascii_end().ends_with(b"Result>") {
         return None;
     }
-    out.extend_from_slice(rest);
+    out.extend_from_slice(page.get(done..)?);
     Some(out)
 }
 
-/// The text that begins at `from`, and where it ends.
-fn text(object: &[u8], from: usize) -> Option<(&str, usize)> {
-    let rest = object.get(from..)?;
-    let len = rest.iter().position(|byte| *byte == b'<')?;
-    let text = std::str::from_utf8(rest.get(..len)?).ok()?;
-    Some((text, from + len))
+/// The text that begins at `from`.
+fn text(page: &[u8], from: usize) -> Option<&str> {
+    let rest = page.get(from..)?;
+    std::str::from_utf8(rest.get(..memchr(b'<', rest)?)?).ok()
+}
+
+/// What an ETag's quotes hold.
+fn bare(etag: &str) -> &str {
+    let etag = etag.strip_prefix("&quot;").unwrap_or(etag);
+    let etag = etag.strip_suffix("&quot;").unwrap_or(etag);
+    etag.trim_matches('"')
+}
+
+/// The number's digits.
+fn push_number(out: &mut Vec<u8>, mut number: u64) {
+    let start = out.len();
+    loop {
+        #[allow(clippy::cast_possible_truncation)] // under 10
+        out.push(b'0' + (number % 10) as u8);
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.get_mut(start..).unwrap_or_default().reverse();
 }
 
 /// Replaces `Size` and `ETag` of every entry, and leaves out the checksum algorithm, which would be that of sealed bytes.
@@ -144,7 +170,7 @@ fn rewrite(page: &[u8]) -> Result<Vec<u8>, quick_xml::Error> {
             Event::Text(text) => {
                 let text = text.decode().map_err(|error| io::Error::other(error.to_string()))?;
                 let replaced = match within {
-                    Within::Size => plain_size(&text),
+                    Within::Size => plain_size(&text).map(|plain| plain.to_string()),
                     Within::ETag => Some(etag::to_client(&text).into_owned()),
                     Within::Elsewhere | Within::Checksum => None,
                 };
@@ -179,9 +205,9 @@ impl Within {
     }
 }
 
-fn plain_size(text: &str) -> Option<String> {
+fn plain_size(text: &str) -> Option<u64> {
     let stored: u64 = text.trim().parse().ok()?;
-    SealedLen(stored).plain().map(|plain| plain.0.to_string())
+    SealedLen(stored).plain().map(|plain| plain.0)
 }
 
 #[cfg(test)]
@@ -237,6 +263,12 @@ mod tests {
             assert_eq!(text(quick(objects).unwrap()), text(careful), "{objects}");
         }
         let object = "<ETag>\"9e107d9d372bb6826bd81d3542a419d6\"</ETag><Size>720</Size>";
+        let named = format!(
+            "<?xml version=\"1.0\"?>\n<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
+             <Prefix>Contents/Size</Prefix><Contents><Key>Contents/ETag</Key>{object}</Contents></ListBucketResult>\n"
+        );
+        let expected = named.replace("d6\"", "d6-0\"").replace("<Size>720", "<Size>0");
+        assert_eq!(plain(named.as_bytes()), Some(expected.into_bytes()), "as S3 writes it");
         for not_quick in [
             String::new(),
             format!("<Contents>{object}<!-- <Size>1</Size> --></Contents>"),

@@ -35,6 +35,8 @@ const PARTS: u64 = 10_000;
 /// What the law keeps for each part: its header, its entry in the table, its odd tags, and room for the optional
 /// fields.
 const PART_ROOM: u64 = 896;
+/// What each step of the law adds to the stored size.
+const STEP: u64 = PART_STEP + PART_STEP / CHUNK * TAG + PART_ROOM;
 
 /// The most plaintext of one Append Block: 4 MiB, which is what the service itself took until version 2022-11-02.
 pub const MAX_APPEND_LEN: PlainLen = PlainLen(4 << 20);
@@ -64,12 +66,7 @@ impl PlainLen {
     #[must_use]
     pub fn sealed(self) -> Option<SealedLen> {
         let k = (self.0 / PART_STEP).min(PARTS);
-        let room = if k == 0 {
-            0
-        } else {
-            PART_ROOM.checked_mul(k.checked_add(1)?)?
-        };
-        self.segment()?.0.checked_add(room).map(SealedLen)
+        self.segment()?.0.checked_add(room(k)?).map(SealedLen)
     }
 
     /// The stored size of one segment with this much content: header, chunks, and no padding; `None` past
@@ -131,17 +128,13 @@ impl SealedLen {
     /// The P of which this is S(P); `None` where there is none, so that no sealed object has this size.
     #[must_use]
     pub fn plain(self) -> Option<PlainLen> {
-        // S is strictly increasing and S(P) > P: bisect between 0 and the stored size itself.
-        let (mut low, mut high) = (0, self.0.min(MAX_PLAIN_LEN));
-        while low < high {
-            let middle = u64::midpoint(low, high);
-            if PlainLen(middle).sealed()? < self {
-                low = middle.checked_add(1)?;
-            } else {
-                high = middle;
-            }
-        }
-        (PlainLen(low).sealed()? == self).then_some(PlainLen(low))
+        // Each step of the law adds STEP stored bytes, and what does not belong to a step is less than one: so it took as many
+        // steps as fit, or one less. A listing asks this a thousand times.
+        let most = (self.0 / STEP).min(PARTS);
+        [most, most.saturating_sub(1)].into_iter().find_map(|k| {
+            let plain = Self(self.0.checked_sub(room(k)?)?).segment_plain()?;
+            (plain.sealed()? == self).then_some(plain)
+        })
     }
 
     /// The plaintext of a part or block of this stored size, exactly; `None` where no segment has it.
@@ -173,6 +166,14 @@ impl SealedLen {
         let plain = self.0.checked_sub(blocks.checked_mul(APPEND_OVERHEAD)?)?;
         let fits = plain <= blocks.saturating_mul(MAX_APPEND_LEN.0) && plain <= MAX_PLAIN_LEN;
         fits.then_some(PlainLen(plain))
+    }
+}
+
+/// What the law keeps for an object of k steps.
+fn room(k: u64) -> Option<u64> {
+    match k {
+        0 => Some(0),
+        k => PART_ROOM.checked_mul(k.checked_add(1)?),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A store's answer, read whole: listings, errors, and what is said of an upload.
 
 use bytes::{Bytes, BytesMut};
+use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
@@ -12,7 +13,10 @@ use crate::upstream::store::{SILENCE, StoreError};
 /// # Errors
 /// It is longer, breaks off, or falls silent.
 pub async fn collect(mut body: Incoming, most: usize) -> Result<Bytes, StoreError> {
-    let mut whole = BytesMut::new();
+    // Where the store says how long it is, there is room for it at once; grown piece by piece, it would be copied and wiped again
+    // and again.
+    let len = usize::try_from(body.size_hint().lower()).unwrap_or(most);
+    let mut whole = BytesMut::with_capacity(len.min(most));
     loop {
         match tokio::time::timeout(SILENCE, body.frame()).await {
             Ok(Some(Ok(frame))) => whole.extend_from_slice(frame.data_ref().map_or(&[][..], |data| &**data)),
