@@ -1,6 +1,7 @@
 //! A client's body as plaintext: out of its framing if it has one, counted, and held to everything the request
 //! stated about it.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,7 +11,7 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use crate::body::aws_chunked::{Decoder, Framing};
-use crate::body::checksum::{Algorithm, Checksum, Expectations};
+use crate::body::checksum::{Algorithm, Checksum, Expectations, Hasher};
 use crate::body::fault::Fault;
 use crate::body::structured;
 
@@ -46,9 +47,14 @@ pub enum Framed {
 
 /// A client's body that came whole into memory, and is what the request stated.
 pub struct Held {
-    bytes: Bytes,
+    pieces: VecDeque<Bytes>,
     checksum: Checksum,
 }
+
+/// So many bytes a body is given room for before they have come.
+const AT_ONCE: usize = 1 << 20;
+/// So many pieces of a held body stay as they came; what comes in more of them is put together, however small they are.
+const PIECES: usize = 64;
 
 impl Held {
     /// These bytes, which nothing was stated about.
@@ -58,18 +64,26 @@ impl Held {
 
     /// These bytes, whose checksum was verified if one was stated.
     pub fn with(bytes: Bytes, stated: Option<Checksum>) -> Self {
-        let checksum = stated.unwrap_or_else(|| Checksum::of(Algorithm::Crc64Nvme, &bytes));
-        Self { bytes, checksum }
+        Self::of_pieces([bytes].into(), stated)
+    }
+
+    fn of_pieces(pieces: VecDeque<Bytes>, stated: Option<Checksum>) -> Self {
+        let checksum = stated.unwrap_or_else(|| {
+            let mut hasher = Hasher::new(Algorithm::Crc64Nvme);
+            pieces.iter().for_each(|piece| hasher.update(piece));
+            hasher.finish()
+        });
+        Self { pieces, checksum }
     }
 
     /// How many bytes are not yet read of it.
     pub fn plain_len(&self) -> u64 {
-        self.bytes.len() as u64
+        self.pieces.iter().map(|piece| piece.len() as u64).sum()
     }
 
-    /// What is not yet read of it.
+    /// The next bytes that are not yet read of it, never empty.
     pub(super) fn next(&mut self) -> Option<Bytes> {
-        Some(std::mem::take(&mut self.bytes)).filter(|bytes| !bytes.is_empty())
+        std::iter::from_fn(|| self.pieces.pop_front()).find(|piece| !piece.is_empty())
     }
 
     /// The checksum that the client sent; with none sent, CRC64NVME, which S3 computes itself then:
@@ -132,9 +146,17 @@ impl Upload {
     ///
     /// # Errors
     /// As [`Upload::next`] and [`Upload::finish`].
-    pub async fn hold(self) -> Result<Held, Fault> {
-        let (bytes, stated) = self.gather().await?;
-        Ok(Held::with(bytes, stated))
+    pub async fn hold(mut self) -> Result<Held, Fault> {
+        let mut pieces = VecDeque::new();
+        while pieces.len() < PIECES
+            && let Some(piece) = self.next().await?
+        {
+            pieces.push_back(piece);
+        }
+        if pieces.len() == PIECES {
+            pieces.push_back(self.rest().await?);
+        }
+        Ok(Held::of_pieces(pieces, self.finish()?))
     }
 
     /// All of it, once it may be believed, and the checksum that was stated. Only where it is small.
@@ -142,19 +164,25 @@ impl Upload {
     /// # Errors
     /// As [`Upload::next`] and [`Upload::finish`].
     pub async fn gather(mut self) -> Result<(Bytes, Option<Checksum>), Fault> {
-        let first = self.next().await?.unwrap_or_default();
-        let bytes = match self.next().await? {
-            None => first,
-            Some(second) => {
-                let mut bytes = BytesMut::from(first);
-                bytes.extend_from_slice(&second);
-                while let Some(more) = self.next().await? {
-                    bytes.extend_from_slice(&more);
-                }
-                bytes.freeze()
-            }
-        };
+        let bytes = self.rest().await?;
         Ok((bytes, self.finish()?))
+    }
+
+    /// All that is still to come, in one piece.
+    async fn rest(&mut self) -> Result<Bytes, Fault> {
+        let first = self.next().await?.unwrap_or_default();
+        let Some(second) = self.next().await? else {
+            return Ok(first);
+        };
+        // Room for all of it at once, but not on a client's mere word.
+        let most = usize::try_from(self.missing).unwrap_or(usize::MAX).min(AT_ONCE);
+        let mut bytes = BytesMut::with_capacity(first.len() + second.len() + most);
+        bytes.extend_from_slice(&first);
+        bytes.extend_from_slice(&second);
+        while let Some(more) = self.next().await? {
+            bytes.extend_from_slice(&more);
+        }
+        Ok(bytes.freeze())
     }
 
     /// Says, once the body has ended, whether it is what the request stated. Returns the checksum to keep and to echo.
@@ -200,6 +228,18 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
+
+    #[test]
+    fn held_pieces_are_one_body() {
+        let parts = ["", "12345", "", "6789"].map(|piece| Bytes::from_static(piece.as_bytes()));
+        let mut held = Held::of_pieces(parts.into(), None);
+        assert_eq!(held.checksum(), Checksum::of(Algorithm::Crc64Nvme, b"123456789"));
+        assert_eq!(held.plain_len(), 9);
+        assert_eq!(held.next().as_deref(), Some(&b"12345"[..]));
+        assert_eq!(held.plain_len(), 4);
+        assert_eq!(held.next().as_deref(), Some(&b"6789"[..]));
+        assert_eq!(held.next(), None);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_falls_silent_is_given_up() {

@@ -18,6 +18,20 @@ pub struct TrailLayer(pub Trail);
 
 struct RequestId(String);
 
+impl Visit for RequestId {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == REQUEST_ID {
+            value.clone_into(&mut self.0);
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == REQUEST_ID {
+            self.0 = format!("{value:?}");
+        }
+    }
+}
+
 #[derive(Default)]
 struct Fields(Map<String, Value>);
 
@@ -48,10 +62,10 @@ impl<S: Subscriber + for<'l> LookupSpan<'l>> Layer<S> for TrailLayer {
         if attributes.metadata().fields().field(REQUEST_ID).is_none() {
             return;
         }
-        let mut fields = Fields::default();
-        attributes.record(&mut fields);
-        if let (Some(span), Some(Value::String(request))) = (context.span(id), fields.0.remove(REQUEST_ID)) {
-            span.extensions_mut().insert(RequestId(request));
+        let mut request = RequestId(String::new());
+        attributes.record(&mut request);
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(request);
         }
     }
 
