@@ -46,6 +46,8 @@ pub(crate) struct Account {
 pub(crate) enum Kind {
     Get,
     Put,
+    /// A part of an upload that was begun before and is never completed.
+    Part,
     /// 64 KiB from somewhere inside, each time elsewhere.
     Range,
     Head,
@@ -103,7 +105,7 @@ impl Account {
 /// Where the object of a size lies. One PUT during a measurement goes to where nothing is kept.
 pub(crate) fn key(kind: Kind, size: u64) -> String {
     match kind {
-        Kind::Put => format!("sink/{size}"),
+        Kind::Put | Kind::Part => format!("sink/{size}"),
         Kind::List => String::new(),
         Kind::Get | Kind::Range | Kind::Head => format!("keep/{size}"),
     }
@@ -195,6 +197,15 @@ pub(crate) struct Connection {
     /// Which account is next, and where a range begins.
     turn: u64,
     piece: Bytes,
+    /// The upload that parts belong to: one account's.
+    upload: String,
+}
+
+impl Kind {
+    /// Whether the content is the client's.
+    fn writes(self) -> bool {
+        matches!(self, Self::Put | Self::Part)
+    }
 }
 
 impl Connection {
@@ -216,8 +227,8 @@ impl Connection {
                 sender
             }
         };
-        let len = if work.kind == Kind::Put { work.size } else { 0 };
-        Ok(Self {
+        let len = if work.kind.writes() { work.size } else { 0 };
+        let mut connection = Self {
             sender,
             target: target.clone(),
             work,
@@ -225,7 +236,33 @@ impl Connection {
             // Together the connections' first rounds meet every account.
             turn: (number * target.accounts.len().div_ceil(work.connections)) as u64,
             piece: vec![0x5a; FRAME.min(usize::try_from(len).unwrap_or(FRAME))].into(),
-        })
+            upload: String::new(),
+        };
+        if work.kind == Kind::Part {
+            connection.begin_upload().await?;
+        }
+        Ok(connection)
+    }
+
+    async fn begin_upload(&mut self) -> Result<(), Problem> {
+        let account = Arc::clone(self.account());
+        let target = format!("/{}/{}?uploads", account.bucket, self.key);
+        let request = self.signed(&account, Method::POST, target, 0)?;
+        let answer = self.sender.send_request(request).await.map_err(Problem::new)?;
+        let said = answer.into_body().collect().await.map_err(Problem::new)?.to_bytes();
+        let said = String::from_utf8_lossy(&said);
+        let id = said
+            .split_once("<UploadId>")
+            .and_then(|(_, rest)| rest.split_once("</UploadId>"));
+        let (id, _) = id.ok_or_else(|| Problem::new("no upload was begun"))?;
+        id.clone_into(&mut self.upload);
+        Ok(())
+    }
+
+    /// Whose turn it is.
+    fn account(&self) -> &Arc<Account> {
+        let accounts = self.target.accounts.len() as u64;
+        &self.target.accounts[usize::try_from(self.turn % accounts).unwrap_or(0)]
     }
 
     async fn ask(&mut self, into: &mut Outcome) -> Result<(), Problem> {
@@ -247,7 +284,7 @@ impl Connection {
         let whole = expected.map_or(received > 0, |expected| expected == received);
         into.errors += u64::from(!(right && whole));
         into.requests += 1;
-        into.bytes += if self.work.kind == Kind::Put {
+        into.bytes += if self.work.kind.writes() {
             self.work.size
         } else {
             received
@@ -284,7 +321,7 @@ impl Connection {
     fn expected(&self) -> (StatusCode, Option<u64>) {
         match self.work.kind {
             Kind::Get => (StatusCode::OK, Some(self.work.size)),
-            Kind::Put | Kind::Head => (StatusCode::OK, Some(0)),
+            Kind::Put | Kind::Part | Kind::Head => (StatusCode::OK, Some(0)),
             Kind::Range => (StatusCode::PARTIAL_CONTENT, Some(RANGE_LEN.min(self.work.size))),
             Kind::List => (StatusCode::OK, None),
         }
@@ -292,18 +329,34 @@ impl Connection {
 
     fn request(&mut self) -> Result<Request<Repeated>, Problem> {
         self.turn += 1;
-        let accounts = self.target.accounts.len() as u64;
-        let account = &self.target.accounts[usize::try_from(self.turn % accounts).unwrap_or(0)];
+        let account = Arc::clone(self.account());
         let bucket = &account.bucket;
         let (method, target) = match self.work.kind {
             Kind::Get | Kind::Range => (Method::GET, format!("/{bucket}/{}", self.key)),
             Kind::Head => (Method::HEAD, format!("/{bucket}/{}", self.key)),
             Kind::Put => (Method::PUT, format!("/{bucket}/{}", self.key)),
+            Kind::Part => {
+                let upload = &self.upload;
+                let target = format!("/{bucket}/{}?partNumber=1&uploadId={upload}", self.key);
+                (Method::PUT, target)
+            }
             Kind::List => (Method::GET, format!("/{bucket}?list-type=2&prefix=listing%2F")),
         };
+        let len = if self.work.kind.writes() { self.work.size } else { 0 };
+        self.signed(&account, method, target, len)
+    }
+
+    /// A request with so many bytes of content.
+    fn signed(
+        &self,
+        account: &Account,
+        method: Method,
+        target: String,
+        len: u64,
+    ) -> Result<Request<Repeated>, Problem> {
         let body = Repeated {
             piece: self.piece.clone(),
-            left: if method == Method::PUT { self.work.size } else { 0 },
+            left: len,
         };
         let (mut parts, body) = Request::builder()
             .method(method)
@@ -312,8 +365,8 @@ impl Connection {
             .body(body)
             .map_err(Problem::new)?
             .into_parts();
-        if self.work.kind == Kind::Put {
-            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(self.work.size));
+        if parts.method == Method::PUT {
+            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
         }
         if self.work.kind == Kind::Range {
             // Steps that meet no boundary twice in a row, and end inside.
@@ -324,9 +377,10 @@ impl Connection {
             parts.headers.insert(RANGE, range);
         }
         if let Some(signer) = &account.signer {
-            let hash = match self.work.kind {
-                Kind::Put => PayloadHash::Unsigned,
-                _ => PayloadHash::of(b""),
+            let hash = if len > 0 {
+                PayloadHash::Unsigned
+            } else {
+                PayloadHash::of(b"")
             };
             signer
                 .sign(&mut parts, hash, std::time::SystemTime::now())

@@ -121,7 +121,7 @@ impl Options {
     pub(crate) fn span(&self) -> Duration {
         Duration::from_millis(self.millis.unwrap_or(match (self.smoke(), self.quick) {
             (true, _) => 20,
-            (_, true) => 400,
+            (_, true) => 250,
             _ => 1000,
         }))
     }

@@ -47,7 +47,11 @@ pub(crate) struct Flat {
 pub(crate) async fn measure(world: &World, options: &Options) -> Result<Memory, Problem> {
     let mut memory = Memory::default();
     let mut progress = Progress::new(6);
-    let count = if options.smoke() { 8 } else { 1000 };
+    let count = match (options.smoke(), options.quick) {
+        (true, _) => 8,
+        (_, true) => 250,
+        _ => 1000,
+    };
 
     progress.step("cold start");
     let began = std::time::Instant::now();

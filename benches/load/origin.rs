@@ -21,6 +21,8 @@ const TAG: &str = "\"9e107d9d372bb6826bd81d3542a419d6\"";
 const MOMENT: &str = "Mon, 23 Nov 2026 12:00:00 GMT";
 /// What lies below it is counted and dropped.
 const SINK: &str = "/sink/";
+/// Every upload's id.
+const UPLOAD: &str = "<InitiateMultipartUploadResult><UploadId>an-upload</UploadId></InitiateMultipartUploadResult>";
 /// The listing that is measured: 1,000 keys, made once.
 const LISTING: &str = "prefix=listing";
 /// Objects of this many bytes of plaintext stand in it: 720 more are stored (docs/FORMAT.md, the size law).
@@ -69,6 +71,8 @@ impl Origin {
         self.requests.fetch_add(1, Ordering::Relaxed);
         match parts.method {
             Method::PUT => self.put(path, &parts.headers, body).await,
+            // Parts are objects of their own here, and no upload is ever completed.
+            Method::POST if query.contains("uploads") => answer(StatusCode::OK, Bytes::from_static(UPLOAD.as_bytes())),
             Method::GET if query.contains("list-type=2") => answer(StatusCode::OK, self.list(path, query)),
             Method::GET | Method::HEAD => self.get(path, &parts.headers, parts.method == Method::HEAD),
             Method::DELETE => {

@@ -1,4 +1,4 @@
-//! Plots as SVG: bars of CPU cost beside each other, and bars of ratios with the goal drawn in. Plain text, no library.
+//! Plots as SVG: bars of CPU cost beside each other, with a line across the gate's where its goal lies. Plain text, no library.
 
 use std::fmt::Write as _;
 
@@ -11,6 +11,8 @@ const BAR: f64 = 14.0;
 const GAP: f64 = 12.0;
 /// One colour a side, told apart in grey too.
 const SIDES: [(&str, &str); 3] = [("gate", "#1f5fa8"), ("pass", "#8fb4dd"), ("nginx", "#c9c9c9")];
+
+const GOAL: &str = "#c0392b";
 
 /// Every plot of a report: name and text.
 pub(crate) fn all(report: &Report) -> Vec<(String, String)> {
@@ -28,9 +30,10 @@ pub(crate) fn all(report: &Report) -> Vec<(String, String)> {
 /// Horizontal bars, a group for each work.
 fn bars(title: &str, cells: &[&Measured]) -> String {
     let value = |cell: &Measured, side: &str| cell.median(side, cost(cell).0);
+    let goal = |cell: &Measured| Some(value(cell, "pass")? * cell.goal()?);
     let highest = cells
         .iter()
-        .flat_map(|cell| SIDES.iter().filter_map(|(side, _)| value(cell, side)))
+        .flat_map(|cell| SIDES.iter().filter_map(|(side, _)| value(cell, side)).chain(goal(cell)))
         .fold(f64::MIN_POSITIVE, f64::max);
     let group = BAR * SIDES.len() as f64 + GAP;
     let height = 64.0 + group * cells.len() as f64;
@@ -48,6 +51,12 @@ fn bars(title: &str, cells: &[&Measured]) -> String {
             x + 17.0
         );
     }
+    let x = LEFT + 90.0 * SIDES.len() as f64;
+    let _ = writeln!(
+        svg,
+        "<rect x=\"{x}\" y=\"33\" width=\"2.5\" height=\"14\" fill=\"{GOAL}\"/><text x=\"{}\" y=\"44\">the gate's goal</text>",
+        x + 8.0
+    );
     for (number, cell) in cells.iter().enumerate() {
         let top = 58.0 + group * number as f64;
         let _ = writeln!(
@@ -67,6 +76,14 @@ fn bars(title: &str, cells: &[&Measured]) -> String {
                 BAR - 2.0,
                 LEFT + width + 5.0,
                 y + BAR - 4.0
+            );
+        }
+        if let Some(goal) = goal(cell) {
+            let x = LEFT + goal * scale;
+            let _ = writeln!(
+                svg,
+                "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"2.5\" height=\"{BAR}\" fill=\"{GOAL}\"/>",
+                top - 1.0
             );
         }
     }

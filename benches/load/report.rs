@@ -134,9 +134,9 @@ impl Report {
         };
         writeln!(
             out,
-            "| CPU | gate | pass | nginx | gate / pass | gate / nginx | unit |{head}"
+            "| CPU | gate | pass | nginx | gate / pass | goal | gate / nginx | unit |{head}"
         )?;
-        writeln!(out, "|---|---:|---:|---:|---:|---:|---|{line}")?;
+        writeln!(out, "|---|---:|---:|---:|---:|---:|---:|---|{line}")?;
         for cell in &self.cells {
             let (figure, unit) = cost(cell);
             let of = |side| number(cell.median(side, figure));
@@ -147,12 +147,13 @@ impl Report {
             };
             writeln!(
                 out,
-                "| {} | {} | {} | {} | {} | {} | {unit} |{other}",
+                "| {} | {} | {} | {} | {} | {} | {} | {unit} |{other}",
                 cell.name,
                 of("gate"),
                 of("pass"),
                 of("nginx"),
                 ratio(cell.ratio("gate", "pass", figure)),
+                ratio(cell.goal()),
                 ratio(cell.ratio("gate", "nginx", figure)),
             )?;
         }
@@ -191,7 +192,7 @@ impl Report {
 
 /// What a cell costs: the figure, and its unit.
 pub(crate) fn cost(cell: &Measured) -> (fn(&Sample) -> f64, &'static str) {
-    if cell.size >= crate::suite::MIB && (cell.kind == "Get" || cell.kind == "Put") {
+    if cell.size >= crate::suite::MIB && matches!(cell.kind.as_str(), "Get" | "Put" | "Part") {
         (|sample| sample.cpu_seconds_per_gigabyte, "s/GB")
     } else {
         (|sample| sample.cpu_microseconds_per_request, "µs/request")

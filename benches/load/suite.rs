@@ -65,6 +65,7 @@ impl Cell {
         let what = match work.kind {
             Kind::Get => format!("GET {}", size(work.size)),
             Kind::Put => format!("PUT {}", size(work.size)),
+            Kind::Part => format!("part of {}", size(work.size)),
             Kind::Range => format!("GET 64 KiB of {}", size(work.size)),
             Kind::Head => "HEAD".to_owned(),
             Kind::List => "LIST 1,000".to_owned(),
@@ -84,7 +85,7 @@ pub(crate) fn cells(options: &Options) -> Vec<Cell> {
         },
         tls,
     };
-    use Kind::{Get, Head, List, Put, Range};
+    use Kind::{Get, Head, List, Part, Put, Range};
     let mut cells = vec![
         cell(Get, 4 * KIB, 64, false),
         cell(Put, 4 * KIB, 64, false),
@@ -93,6 +94,7 @@ pub(crate) fn cells(options: &Options) -> Vec<Cell> {
         cell(Range, options.largest(), 16, false),
         cell(Head, 4 * KIB, 64, false),
         cell(List, 0, 16, false),
+        cell(Part, 8 * MIB, 4, false),
         cell(Get, MIB, 16, true),
         cell(Put, MIB, 16, true),
     ];
@@ -139,7 +141,7 @@ pub(crate) fn cells(options: &Options) -> Vec<Cell> {
 pub(crate) fn sizes(cells: &[Cell]) -> Vec<u64> {
     let mut sizes: Vec<u64> = cells
         .iter()
-        .filter(|cell| !matches!(cell.work.kind, Kind::Put | Kind::List))
+        .filter(|cell| !matches!(cell.work.kind, Kind::Put | Kind::Part | Kind::List))
         .map(|cell| cell.work.size)
         .collect();
     sizes.sort_unstable();
@@ -237,6 +239,17 @@ impl Sample {
 }
 
 impl Measured {
+    /// The most that it may cost the gate, as a multiple of what it costs the pass-through, where there is a goal.
+    pub(crate) fn goal(&self) -> Option<f64> {
+        match (self.kind.as_str(), self.size) {
+            ("List", _) => Some(1.3),
+            ("Get" | "Put", ..=4096) if !self.tls => Some(1.35),
+            ("Get" | "Put" | "Part", MIB..) if self.tls => Some(1.25),
+            ("Get" | "Put" | "Part", MIB..) => Some(1.4),
+            _ => None,
+        }
+    }
+
     /// The median of a figure over a side's rounds; `None` if the side was not there.
     pub(crate) fn median(&self, side: &str, figure: impl Fn(&Sample) -> f64) -> Option<f64> {
         let series = self.series.iter().find(|series| series.side == side)?;
