@@ -91,7 +91,9 @@ def inside(name, *packages):
 
 
 def content(size, seed=0):
-    return random.Random(f"{size} {seed}").randbytes(size)
+    # In pieces: Python makes no 256 MiB at once.
+    made = random.Random(f"{size} {seed}")
+    return b"".join(made.randbytes(min(64 * MIB, size - at)) for at in range(0, size, 64 * MIB))
 
 
 def file(name, size, seed=0):
