@@ -168,7 +168,7 @@ impl Gate {
                 let gateway = Arc::clone(&gateway);
                 async move { gateway.answer(request, &connection).await }
             };
-            listeners.spawn(listener.keeping_case().run(answer, shutdown.clone()));
+            listeners.spawn(listener.run(answer, shutdown.clone()));
         }
         readiness.send_replace(Readiness::Ready);
         Ok(Self {

@@ -21,7 +21,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use tracing::Instrument;
 
-pub use connection::{Connection, CutGuard, Tie};
+pub use connection::{Connection, CutGuard};
 
 use crate::keys::{Keys, Refusal};
 use crate::s3::auth::{AuthError, Authenticator, Form, Identity, Payload, Regions, SigV2};

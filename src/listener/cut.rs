@@ -2,119 +2,82 @@
 //! is gone as soon as hyper has taken its last frame; what hyper and TLS still hold back then must not outlive the lease
 //! either, or a client that reads late would get it hours after the customer said no.
 
-use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-use crate::gateway::Tie;
+type Leases = watch::Receiver<Option<CancellationToken>>;
 
-/// Knows which lease a connection's bytes hang on. But for the tie, all of it is touched only while the connection is polled.
+/// Knows which lease a connection's bytes hang on.
 #[derive(Clone)]
 pub(super) struct Cut {
-    /// The lease of the request under way.
-    running: Arc<Tie>,
-    own: Arc<Own>,
-}
-
-#[derive(Default)]
-struct Own {
+    /// The lease of the request under way, as [`crate::gateway::Connection`] has it.
+    running: Leases,
     /// The lease of the last answer, until it has left.
-    answered: Mutex<Option<CancellationToken>>,
+    answered: Arc<watch::Sender<Option<CancellationToken>>>,
     /// Whether there are bytes on their way to the kernel.
-    unsent: AtomicBool,
-    /// Either was changed since it was last looked at.
-    changed: AtomicBool,
+    unsent: Arc<watch::Sender<bool>>,
 }
 
 impl Cut {
-    pub(super) fn new(running: Arc<Tie>) -> Self {
+    pub(super) fn new(running: Leases) -> Self {
         Self {
             running,
-            own: Arc::default(),
+            answered: Arc::new(watch::Sender::new(None)),
+            unsent: Arc::new(watch::Sender::new(false)),
         }
     }
 
     /// An answer begins: the lease that its body holds counts until it has left, even if hyper takes the body at once.
     pub(super) fn answers(&self) {
-        *self.own.answered() = self.running.lease();
-        self.own.changed.store(true, Ordering::Relaxed);
+        self.answered.send_replace(self.running.borrow().clone());
     }
 
     /// The stream, watched for what has left.
     pub(super) fn watching<S>(&self, stream: S) -> Watched<S> {
         Watched {
             stream,
-            own: Arc::clone(&self.own),
+            unsent: Arc::clone(&self.unsent),
         }
     }
 
     /// Waits for the end of a lease that counts.
-    pub(super) fn watch(self) -> Watch {
-        Watch {
-            cut: self,
-            seen: 0,
-            running: None,
-            waits: Vec::new(),
-        }
-    }
-}
-
-impl Own {
-    fn answered(&self) -> MutexGuard<'_, Option<CancellationToken>> {
-        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The wait for the end of a lease that counts, polled before the connection is, and once more before it sleeps.
-pub(super) struct Watch {
-    cut: Cut,
-    /// Changes of the tie that were looked at.
-    seen: u64,
-    running: Option<CancellationToken>,
-    waits: Vec<Pin<Box<WaitForCancellationFutureOwned>>>,
-}
-
-impl Watch {
-    /// Ready once a lease has ended that counts now.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let (changes, running) = self.cut.running.look(self.seen);
-        self.seen = changes;
-        let own_changed = self.cut.own.changed.swap(false, Ordering::Relaxed);
-        if own_changed || running.is_some() {
-            if let Some(running) = running {
-                self.running = running;
-            }
-            let mut answered = self.cut.own.answered();
-            if self.running.is_none() && !self.cut.own.unsent.load(Ordering::Relaxed) {
-                *answered = None;
-            }
-            let counting = self.running.iter().chain(answered.as_ref());
-            self.waits.clear();
-            self.waits
-                .extend(counting.map(|lease| Box::pin(lease.clone().cancelled_owned())));
-        }
-        match self.waits.iter_mut().any(|wait| wait.as_mut().poll(context).is_ready()) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        }
-    }
-
-    /// As [`Watch::poll`], and the task is woken once that is to be asked again.
-    pub(super) fn sleep(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    pub(super) async fn lease_ends(mut self) {
+        let (mut answered, mut unsent) = (self.answered.subscribe(), self.unsent.subscribe());
         loop {
-            if self.poll(context).is_ready() {
-                return Poll::Ready(());
+            let running = self.running.borrow_and_update().clone();
+            let sending = *unsent.borrow_and_update();
+            let last = answered.borrow_and_update().clone();
+            let left = running.is_none() && !sending && last.is_some();
+            if left {
+                self.answered.send_replace(None);
+                continue;
             }
-            if self.cut.running.sleep(self.seen, context.waker()) {
-                return Poll::Pending;
+            let changed = tokio::select! {
+                biased;
+                () = ended(running.as_ref()) => return,
+                () = ended(last.as_ref()) => return,
+                changed = self.running.changed() => changed,
+                changed = answered.changed() => changed,
+                changed = unsent.changed(), if running.is_none() && last.is_some() => changed,
+            };
+            if changed.is_err() {
+                // The connection's last request is gone, and so is what could have been cut.
+                return std::future::pending().await;
             }
         }
+    }
+}
+
+async fn ended(lease: Option<&CancellationToken>) {
+    match lease {
+        Some(lease) => lease.cancelled().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -122,7 +85,7 @@ impl Watch {
 /// flushes once it has nothing more.
 pub(super) struct Watched<S> {
     stream: S,
-    own: Arc<Own>,
+    unsent: Arc<watch::Sender<bool>>,
 }
 
 impl<S> Watched<S> {
@@ -131,9 +94,8 @@ impl<S> Watched<S> {
     }
 
     fn is_sending(&self, sending: bool) {
-        if self.own.unsent.swap(sending, Ordering::Relaxed) != sending {
-            self.own.changed.store(true, Ordering::Relaxed);
-        }
+        self.unsent
+            .send_if_modified(|before| std::mem::replace(before, sending) != sending);
     }
 }
 

@@ -57,7 +57,6 @@ pub struct Listener {
     socket: TcpListener,
     options: ListenerOptions,
     places: Arc<Semaphore>,
-    keeps_case: bool,
 }
 
 impl Listener {
@@ -79,17 +78,7 @@ impl Listener {
             socket: socket.listen(BACKLOG)?,
             places: Arc::new(Semaphore::new(options.max_connections)),
             options,
-            keeps_case: false,
         })
-    }
-
-    /// The same, where names of headers keep their case both ways, as Azure's metadata does. It costs each request a second map.
-    #[must_use]
-    pub fn keeping_case(self) -> Self {
-        Self {
-            keeps_case: true,
-            ..self
-        }
     }
 
     /// Where it listens: the port that was chosen if 0 was asked for.
@@ -119,9 +108,9 @@ impl Listener {
             match accepted {
                 Ok((stream, peer, place)) => {
                     let (tls, answer) = (self.options.tls.clone(), Arc::clone(&answer));
-                    let (keeps_case, shutdown) = (self.keeps_case, shutdown.clone());
+                    let shutdown = shutdown.clone();
                     connections.spawn(async move {
-                        serve::serve(stream, peer, tls, keeps_case, answer, shutdown).await;
+                        serve::serve(stream, peer, tls, answer, shutdown).await;
                         drop(place);
                     });
                 }

@@ -1,12 +1,10 @@
 //! One client connection from its first byte to its end.
 
 use std::convert::Infallible;
-use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -43,7 +41,6 @@ pub(super) async fn serve<F, A>(
     stream: TcpStream,
     peer: SocketAddr,
     tls: Option<Arc<rustls::ServerConfig>>,
-    keeps_case: bool,
     answer: Arc<F>,
     shutdown: CancellationToken,
 ) where
@@ -56,7 +53,7 @@ pub(super) async fn serve<F, A>(
         return;
     }
     let Some(tls) = tls else {
-        return http(stream, peer, keeps_case, answer, shutdown).await;
+        return http(stream, peer, answer, shutdown).await;
     };
     let handshake = timeout(HANDSHAKE, TlsAcceptor::from(tls).accept(stream));
     let shaken = tokio::select! {
@@ -65,7 +62,7 @@ pub(super) async fn serve<F, A>(
         shaken = handshake => shaken,
     };
     match shaken {
-        Ok(Ok(stream)) => http(stream, peer, keeps_case, answer, shutdown).await,
+        Ok(Ok(stream)) => http(stream, peer, answer, shutdown).await,
         Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS with this client"),
         Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
     }
@@ -78,14 +75,14 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
 }
 
-async fn http<S, F, A>(stream: S, peer: SocketAddr, keeps_case: bool, answer: Arc<F>, shutdown: CancellationToken)
+async fn http<S, F, A>(stream: S, peer: SocketAddr, answer: Arc<F>, shutdown: CancellationToken)
 where
     S: Socket,
     F: Fn(Request<Incoming>, Connection) -> A + Send + Sync + 'static,
     A: Future<Output = Response<AnswerBody>> + Send + 'static,
 {
-    let (connection, tie) = Connection::new(peer, S::SECURE);
-    let cut = Cut::new(tie);
+    let (connection, lease) = Connection::new(peer, S::SECURE);
+    let cut = Cut::new(lease);
     let stream = TokioIo::new(cut.watching(stream));
     let answering = cut.clone();
     let service = service_fn(move |request| {
@@ -102,28 +99,29 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(BUFFER)
-        .preserve_header_case(keeps_case)
+        // Azure keeps the case of metadata's names.
+        .preserve_header_case(true)
         .serve_connection(stream, service);
-    let mut watch = cut.watch();
-    let mut drain = pin!(shutdown.cancelled());
+    let mut lease_ends = pin!(cut.lease_ends());
     let mut draining = false;
-    let ended = poll_fn(|context| {
-        // Before anything else moves: once the lease has ended, not one byte more is handed to the kernel.
-        if watch.poll(context).is_ready() {
-            return Poll::Ready(None);
+    let ended = loop {
+        let ended = tokio::select! {
+            // Before anything else moves: once the lease has ended, not one byte more is handed to the kernel.
+            biased;
+            () = &mut lease_ends => {
+                tracing::debug!(%peer, "the lease ended: connection reset");
+                return;
+            }
+            () = shutdown.cancelled(), if !draining => None,
+            ended = &mut served => Some(ended),
+        };
+        match ended {
+            Some(ended) => break ended,
+            None => {
+                draining = true;
+                Pin::new(&mut served).graceful_shutdown();
+            }
         }
-        if !draining && drain.as_mut().poll(context).is_ready() {
-            draining = true;
-            Pin::new(&mut served).graceful_shutdown();
-        }
-        match Pin::new(&mut served).poll(context) {
-            Poll::Ready(ended) => Poll::Ready(Some(ended)),
-            Poll::Pending => watch.sleep(context).map(|()| None),
-        }
-    });
-    let Some(ended) = ended.await else {
-        tracing::debug!(%peer, "the lease ended: connection reset");
-        return;
     };
     match ended {
         Ok(()) => {}
