@@ -33,6 +33,7 @@ impl IsvApplication {
             client_id: made.client_id.clone(),
             name: name.to_owned(),
             credential: Credential::Secret(made.secret.clone()),
+            also: Vec::new(),
         });
         entra.installations.push(Installation {
             tenant: ISV_TENANT.to_owned(),
@@ -52,7 +53,7 @@ impl IsvApplication {
                 object_id: installation.object_id.clone(),
                 secret: secret.clone(),
             }),
-            Credential::Federated { .. } => None,
+            Credential::Federated { .. } | Credential::Certificate { .. } => None,
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! **isv** publishes a multitenant application with a user-assigned managed identity as its federated credential; **acme**
 //! installs that application in its own Entra tenant and keeps its key in its own vault there; **globex** keeps its key in a
-//! vault of the ISV's tenant, where the managed identity itself has the role.
+//! vault of the ISV's tenant, where the managed identity itself has the role; **hooli** does as acme does, with a symmetric key
+//! in a Managed HSM.
 
 use std::collections::BTreeMap;
 
@@ -24,12 +25,17 @@ const IDENTITY_PRINCIPAL: &str = "d0000000-0000-4000-8000-000000000001";
 const ACME_APP_PRINCIPAL: &str = "d0000000-0000-4000-8000-000000000002";
 const ACME_ADMIN_CLIENT: &str = "b0000000-0000-4000-8000-000000000002";
 const ACME_ADMIN_PRINCIPAL: &str = "d0000000-0000-4000-8000-000000000003";
+/// The Entra tenant of the customer hooli.
+pub const HOOLI_TENANT: &str = "a0000000-0000-4000-8000-000000000003";
+const HOOLI_APP_PRINCIPAL: &str = "d0000000-0000-4000-8000-000000000005";
+const HOOLI_ADMIN_CLIENT: &str = "b0000000-0000-4000-8000-000000000004";
+const HOOLI_ADMIN_PRINCIPAL: &str = "d0000000-0000-4000-8000-000000000006";
 const ISV_ADMIN_CLIENT: &str = "b0000000-0000-4000-8000-000000000003";
 const ISV_ADMIN_PRINCIPAL: &str = "d0000000-0000-4000-8000-000000000004";
 
 /// A world without keys: the vaults are there, their customers' keys are not yet made.
 pub fn first_state() -> State {
-    let tenants = [("isv", ISV_TENANT), ("acme", ACME_TENANT)];
+    let tenants = [("isv", ISV_TENANT), ("acme", ACME_TENANT), ("hooli", HOOLI_TENANT)];
     let installed = |tenant: &str, client_id: &str, object_id: &str| Installation {
         tenant: tenant.to_owned(),
         client_id: client_id.to_owned(),
@@ -40,6 +46,7 @@ pub fn first_state() -> State {
         client_id: client_id.to_owned(),
         name: name.to_owned(),
         credential: Credential::Secret(ids::hex32()),
+        also: Vec::new(),
     };
     let entra = Entra {
         tenants: tenants.map(|(name, id)| (name.to_owned(), id.to_owned())).into(),
@@ -53,14 +60,18 @@ pub fn first_state() -> State {
                     subject: IDENTITY_PRINCIPAL.to_owned(),
                     audience: "api://AzureADTokenExchange".to_owned(),
                 },
+                also: Vec::new(),
             },
             administrator(ACME_ADMIN_CLIENT, "acme key administration"),
             administrator(ISV_ADMIN_CLIENT, "isv key administration"),
+            administrator(HOOLI_ADMIN_CLIENT, "hooli key administration"),
         ],
         installations: vec![
             installed(ACME_TENANT, APP_CLIENT, ACME_APP_PRINCIPAL),
             installed(ACME_TENANT, ACME_ADMIN_CLIENT, ACME_ADMIN_PRINCIPAL),
             installed(ISV_TENANT, ISV_ADMIN_CLIENT, ISV_ADMIN_PRINCIPAL),
+            installed(HOOLI_TENANT, APP_CLIENT, HOOLI_APP_PRINCIPAL),
+            installed(HOOLI_TENANT, HOOLI_ADMIN_CLIENT, HOOLI_ADMIN_PRINCIPAL),
         ],
         identity: ManagedIdentity {
             tenant: ISV_TENANT.to_owned(),
@@ -87,6 +98,13 @@ pub fn first_state() -> State {
             ISV_ADMIN_CLIENT,
             ISV_ADMIN_PRINCIPAL,
         ),
+        (
+            "hooli",
+            HOOLI_TENANT,
+            HOOLI_APP_PRINCIPAL,
+            HOOLI_ADMIN_CLIENT,
+            HOOLI_ADMIN_PRINCIPAL,
+        ),
     ];
     let mut state = State {
         entra,
@@ -94,7 +112,8 @@ pub fn first_state() -> State {
         customers: BTreeMap::new(),
     };
     for (name, tenant, principal, admin, admin_principal) in customers {
-        let (vault, key) = (format!("{name}-vault"), format!("{name}-cmk"));
+        let kind = if name == "hooli" { "hsm" } else { "vault" };
+        let (vault, key) = (format!("{name}-{kind}"), format!("{name}-cmk"));
         let assignment = |principal: &str, role, key| Assignment {
             principal: principal.to_owned(),
             role,

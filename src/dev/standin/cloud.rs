@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::dev::standin::book::Book;
+use crate::dev::standin::hsm;
 use crate::dev::standin::ids;
 use crate::dev::standin::token::Signer;
 use crate::dev::standin::world::World;
@@ -44,9 +45,9 @@ impl Cloud {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `https://{vault}.localhost:{port}`, the vault's one name in key ids, whatever name it was asked by.
+    /// `https://{vault}.localhost:{port}` (`….managedhsm.localhost` of an HSM), the vault's one name in key ids, whatever name it was asked by.
     pub fn vault_url(&self, vault: &str) -> String {
-        format!("https://{vault}.localhost:{}", self.https_port)
+        format!("https://{}:{}", hsm::host(vault), self.https_port)
     }
 
     /// `https://login.localhost:{port}`.
@@ -67,6 +68,11 @@ impl Cloud {
     /// Seconds for a token of a managed identity: a day.
     pub fn identity_token_lifetime(&self) -> u64 {
         self.lifetime().unwrap_or(86_400)
+    }
+
+    /// Seconds for a service account's token: an hour, Kubernetes' default.
+    pub fn account_token_lifetime(&self) -> u64 {
+        self.lifetime().unwrap_or(3600)
     }
 
     fn lifetime(&self) -> Option<u64> {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use crate::dev::standin::cast::APP_CLIENT;
 use crate::dev::standin::cloud::Cloud;
+use crate::dev::standin::hsm::is_hsm;
 use crate::dev::standin::ids;
+use crate::dev::standin::material::Material;
 use crate::dev::standin::rsa::{Bits, RsaError, RsaKey};
 use crate::dev::standin::world::{
     Assignment, Credential, CustomerRecord, DeletedKey, Installation, Key, KeyVersion, Network, Presence, Role, Vault,
@@ -194,21 +196,37 @@ impl Customer {
         Ok(format!("{}'s key allows {}", self.name, operations.join(", ")))
     }
 
-    /// Adds a version of 2048 bits, which is the current one from then on. The old ones stay as they are. Generates RSA.
+    /// Adds a version, of 2048 bits of RSA or in a Managed HSM of AES, which is the current one from then on. The old ones stay as
+    /// they are. Generates RSA.
     pub fn rotate_key(&self) -> Result<String, ActionError> {
-        self.rotate_key_to(Bits::Rsa2048)
+        let vault = self.record(&self.cloud.world())?.vault;
+        match is_hsm(&vault) {
+            true => self.rotate_with(Material::symmetric()?, KeyVersion::symmetric),
+            false => self.rotate_key_to(Bits::Rsa2048),
+        }
     }
 
     /// Adds a version of this size.
     pub fn rotate_key_to(&self, bits: Bits) -> Result<String, ActionError> {
-        let material = RsaKey::generate(bits)?;
+        self.rotate_with(RsaKey::generate(bits)?.into(), KeyVersion::new)
+    }
+
+    /// Adds a version of RSA in an HSM, as CreateKey with that type does.
+    pub fn rotate_key_to_rsa_hsm(&self) -> Result<String, ActionError> {
+        self.rotate_with(RsaKey::generate(Bits::Rsa2048)?.into(), |id| KeyVersion {
+            kty: "RSA-HSM".to_owned(),
+            ..KeyVersion::new(id)
+        })
+    }
+
+    fn rotate_with(&self, material: Material, version: fn(String) -> KeyVersion) -> Result<String, ActionError> {
         let mut world = self.cloud.world();
         let record = self.record(&world)?;
         self.live_key(&world, &record)?;
         let id = world.keep_material(material)?;
         let added = format!("the key has a new version {id}");
         self.on_key(&mut world, &record, |key| {
-            key.add(KeyVersion::new(id));
+            key.add(version(id));
             Some(added)
         })
     }

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::dev::standin::cloud::Cloud;
 use crate::dev::standin::fault::Operation;
 use crate::dev::standin::ids;
+use crate::dev::standin::proof;
 use crate::dev::standin::query::Pairs;
 use crate::dev::standin::reply::Reply;
 use crate::dev::standin::token::{Claims, Subject, TOKEN_EXCHANGE_APP, TokenFault, sts_issuer};
@@ -42,7 +43,7 @@ enum Route {
 
 /// Why Entra refuses. Its errors are numbers; the words around them change.
 #[derive(Debug, PartialEq, Eq)]
-enum EntraError {
+pub(super) enum EntraError {
     TenantUnknown,
     NoParameter(&'static str),
     WrongGrant,
@@ -56,6 +57,8 @@ enum EntraError {
     AssertionMalformed,
     AssertionSignature,
     AssertionExpired,
+    AssertionAudience,
+    AssertionIssuer,
     FederationIssuer { found: String },
     FederationSubject { found: String },
     FederationAudience { found: String },
@@ -141,7 +144,7 @@ fn token(cloud: &Cloud, call: &Call) -> Result<Reply, EntraError> {
             });
         }
     }
-    prove(cloud, call, application)?;
+    proof::added(cloud, &call.form, tenant, application).unwrap_or_else(|| prove(cloud, call, application))?;
 
     let resource = scope.strip_suffix("/.default").ok_or(EntraError::WrongScope)?;
     if !RESOURCES.contains(&resource.trim_end_matches('/')) {
@@ -170,6 +173,8 @@ fn prove(cloud: &Cloud, call: &Call, application: &Application) -> Result<(), En
             aws_lc_rs::constant_time::verify_slices_are_equal(shown.as_bytes(), secret.as_bytes())
                 .map_err(|_| EntraError::WrongSecret)
         }
+        // Never the first credential of anybody here.
+        Credential::Certificate { .. } => Err(EntraError::NoCredential),
         Credential::Federated {
             issuer,
             subject,
@@ -278,6 +283,8 @@ impl EntraError {
             Self::AssertionMalformed => request(50027),
             Self::AssertionSignature => client(700_027),
             Self::AssertionExpired => client(700_024),
+            Self::AssertionAudience => client(700_023),
+            Self::AssertionIssuer => client(700_021),
             Self::FederationIssuer { .. } => client(700_211),
             Self::FederationSubject { .. } => client(700_213),
             Self::FederationAudience { .. } => client(700_212),
@@ -341,6 +348,14 @@ impl EntraError {
             Self::AssertionMalformed => "JWT token is invalid or malformed.".to_owned(),
             Self::AssertionSignature => "Client assertion failed signature validation.".to_owned(),
             Self::AssertionExpired => "Client assertion is not within its valid time range.".to_owned(),
+            Self::AssertionAudience => {
+                "Client assertion audience claim does not match Realm issuer. Review the documentation at \
+                 https://learn.microsoft.com/entra/identity-platform/certificate-credentials ."
+                    .to_owned()
+            }
+            Self::AssertionIssuer => {
+                "The iss and sub claims of the client assertion must be the client_id of the request.".to_owned()
+            }
             Self::FederationIssuer { found } => federation("issuer", found),
             Self::FederationSubject { found } => federation("subject", found),
             Self::FederationAudience { found } => federation("audience", found),

@@ -31,6 +31,8 @@ pub struct Call {
 enum Host {
     Imds,
     AppService,
+    /// A machine that Azure Arc connects; [`arc`](crate::dev::standin::arc) asks who is asking.
+    Arc,
     Unknown,
 }
 
@@ -61,12 +63,12 @@ impl Call {
 pub fn answer(cloud: &Cloud, call: &Call) -> Reply {
     match call.host {
         Host::Imds if !call.metadata => refusal("invalid_request", "Required metadata header not specified"),
-        Host::Imds => token(cloud, call),
+        Host::Imds | Host::Arc => token(cloud, call.host, &call.query),
         Host::AppService => {
             let shown = call.header.as_deref().unwrap_or_default();
             match aws_lc_rs::constant_time::verify_slices_are_equal(shown.as_bytes(), cloud.identity_header.as_bytes())
             {
-                Ok(()) => token(cloud, call),
+                Ok(()) => token(cloud, call.host, &call.query),
                 Err(_) => Reply::json(
                     StatusCode::UNAUTHORIZED,
                     &json!({"statusCode": 401, "message": "Unauthorized"}),
@@ -77,11 +79,16 @@ pub fn answer(cloud: &Cloud, call: &Call) -> Reply {
     }
 }
 
-fn token(cloud: &Cloud, call: &Call) -> Reply {
-    if call.query.value("api-version").is_none() {
+/// A token of the machine's own identity, for whoever the agent of Azure Arc believes.
+pub fn machine_token(cloud: &Cloud, query: &Pairs) -> Reply {
+    token(cloud, Host::Arc, query)
+}
+
+fn token(cloud: &Cloud, host: Host, query: &Pairs) -> Reply {
+    if query.value("api-version").is_none() {
         return refusal("bad_request_102", "Required api-version query parameter not specified");
     }
-    let Some(resource) = call.query.value("resource").filter(|resource| !resource.is_empty()) else {
+    let Some(resource) = query.value("resource").filter(|resource| !resource.is_empty()) else {
         return refusal(
             "invalid_resource",
             "AADSTS50001: The application named  was not found in the tenant.",
@@ -89,7 +96,7 @@ fn token(cloud: &Cloud, call: &Call) -> Reply {
     };
     let world = cloud.world();
     let identity = &world.entra().identity;
-    if !identity.assigned || !is_meant(identity, &call.query) {
+    if !identity.assigned || !is_meant(identity, query) {
         return refusal("invalid_request", "Identity not found");
     }
     let subject = Subject {
@@ -113,7 +120,7 @@ fn token(cloud: &Cloud, call: &Call) -> Reply {
         "resource": resource,
         "token_type": "Bearer",
     });
-    if let (Host::Imds, Some(body)) = (call.host, body.as_object_mut()) {
+    if let (Host::Imds | Host::Arc, Some(body)) = (host, body.as_object_mut()) {
         body.insert("expires_in".to_owned(), lifetime.to_string().into());
         body.insert("ext_expires_in".to_owned(), lifetime.to_string().into());
         body.insert("not_before".to_owned(), claims.nbf.to_string().into());

@@ -13,9 +13,11 @@ use serde_json::{Value, json};
 
 use crate::dev::standin::cloud::Cloud;
 use crate::dev::standin::fault::Operation;
+use crate::dev::standin::hsm::is_hsm;
 use crate::dev::standin::ids;
+use crate::dev::standin::material::{AES_BITS, Algorithm, Material};
 use crate::dev::standin::reply::Reply;
-use crate::dev::standin::rsa::{Bits, RsaKey, WrapAlgorithm};
+use crate::dev::standin::rsa::{Bits, RsaKey};
 use crate::dev::standin::vault::Call;
 use crate::dev::standin::vault_error::VaultError;
 use crate::dev::standin::world::{DeletedKey, Key, KeyVersion, RETENTION_DAYS, World, WorldError};
@@ -31,9 +33,9 @@ pub fn get(cloud: &Cloud, world: &World, call: &Call) -> Result<Reply, VaultErro
 
 /// A wrap or unwrap that was allowed: what is left is the arithmetic, off the world's lock.
 pub struct Work {
-    rsa: Arc<RsaKey>,
+    material: Arc<Material>,
     kid: String,
-    algorithm: WrapAlgorithm,
+    algorithm: Algorithm,
     value: zeroize::Zeroizing<Vec<u8>>,
 }
 
@@ -43,6 +45,10 @@ pub fn prepare_wrap(cloud: &Cloud, world: &World, call: &Call) -> Result<Work, V
     let version = find(world, call)?;
     if !has_operation(version, "wrapKey") {
         return Err(VaultError::NotPermitted { operation: "wrapKey" });
+    }
+    // No public half that anybody could wrap with: nothing is captured of it, but it can't be otherwise.
+    if version.is_symmetric() && !version.enabled {
+        return Err(VaultError::KeyDisabled { operation: "wrapKey" });
     }
     if !version.is_current(ids::now()) {
         return Err(VaultError::OutsideValidity { operation: "wrapKey" });
@@ -65,12 +71,18 @@ pub fn prepare_unwrap(cloud: &Cloud, world: &World, call: &Call) -> Result<Work,
 
 impl Work {
     pub fn wrap(self) -> Result<Reply, VaultError> {
-        let value = self.rsa.wrap(self.algorithm, &self.value).map_err(|_| incorrect())?;
+        let value = self
+            .material
+            .wrap(self.algorithm, &self.value)
+            .map_err(|_| incorrect())?;
         Ok(result(&self.kid, &value))
     }
 
     pub fn unwrap(self) -> Result<Reply, VaultError> {
-        let value = self.rsa.unwrap(self.algorithm, &self.value).map_err(|_| incorrect())?;
+        let value = self
+            .material
+            .unwrap(self.algorithm, &self.value)
+            .map_err(|_| incorrect())?;
         Ok(result(&self.kid, &value))
     }
 }
@@ -160,25 +172,35 @@ struct NewKey {
     change: KeyChange,
 }
 
-/// Makes the RSA key for a new key or version.
-pub fn generate(cloud: &Cloud, call: &Call) -> Result<RsaKey, VaultError> {
-    let bits = match call.operation {
+/// Makes the material for a new key or version.
+pub fn generate(cloud: &Cloud, call: &Call) -> Result<Material, VaultError> {
+    let invalid = || bad("Property key_size has invalid value");
+    let made = match call.operation {
         Operation::CreateKey => {
             let wanted: NewKey = parse(&call.body)?;
-            if !matches!(wanted.kty.as_str(), "RSA" | "RSA-HSM") {
-                return Err(bad("the stand-in makes RSA and RSA-HSM keys only"));
+            match (wanted.kty.as_str(), is_hsm(&call.vault)) {
+                ("RSA", false) | ("RSA-HSM", _) => {
+                    let bits = Bits::new(wanted.key_size.unwrap_or(2048)).ok_or_else(invalid)?;
+                    RsaKey::generate(bits).map(Material::Rsa)
+                }
+                ("oct-HSM", true) if wanted.key_size.is_none_or(|bits| bits == AES_BITS) => Material::symmetric(),
+                ("oct-HSM", true) => return Err(invalid()),
+                _ => {
+                    return Err(bad(
+                        "the stand-in makes RSA and RSA-HSM keys, and oct-HSM in Managed HSMs",
+                    ));
+                }
             }
-            Bits::new(wanted.key_size.unwrap_or(2048)).ok_or_else(|| bad("Property key_size has invalid value"))?
         }
-        _ => current_bits(&cloud.world(), call)?,
+        _ => current(&cloud.world(), call)?.like(),
     };
-    RsaKey::generate(bits).map_err(|error| VaultError::Broken {
+    made.map_err(|error| VaultError::Broken {
         reason: error.to_string(),
     })
 }
 
 /// Adds a version: to the key of that name where there is one, else as the first of a new key.
-pub fn add(cloud: &Cloud, world: &mut World, call: &Call, material: RsaKey) -> Result<Reply, VaultError> {
+pub fn add(cloud: &Cloud, world: &mut World, call: &Call, material: Material) -> Result<Reply, VaultError> {
     let vault = world.vault(&call.vault).ok_or_else(|| not_found(call))?;
     if vault.deleted.contains_key(&call.key) {
         return Err(VaultError::DeletedButRecoverable { key: call.key.clone() });
@@ -292,13 +314,13 @@ struct WrapRequest {
 
 fn prepare(cloud: &Cloud, world: &World, call: &Call, version: &KeyVersion) -> Result<Work, VaultError> {
     let request: WrapRequest = parse(&call.body)?;
-    let algorithm = WrapAlgorithm::new(&request.alg).ok_or_else(|| bad("Property alg has invalid value"))?;
+    let algorithm = Algorithm::new(&request.alg).ok_or_else(|| bad("Property alg has invalid value"))?;
     let value = URL_SAFE_NO_PAD
         .decode(request.value.trim_end_matches('='))
         .map_err(|_| bad("Property value has invalid value"))?;
-    let rsa = world.material(&version.id).ok_or_else(|| not_found(call))?;
+    let material = world.material(&version.id).ok_or_else(|| not_found(call))?;
     Ok(Work {
-        rsa,
+        material,
         kid: kid(cloud, call, &call.key, Some(&version.id)),
         algorithm,
         value: value.into(),
@@ -318,10 +340,9 @@ fn find_key<'a>(world: &'a World, call: &Call) -> Result<&'a Key, VaultError> {
         .ok_or_else(|| not_found(call))
 }
 
-fn current_bits(world: &World, call: &Call) -> Result<Bits, VaultError> {
+fn current(world: &World, call: &Call) -> Result<Arc<Material>, VaultError> {
     let version = find(world, call)?;
-    let rsa = world.material(&version.id).ok_or_else(|| not_found(call))?;
-    rsa.bits().ok_or_else(incorrect)
+    world.material(&version.id).ok_or_else(|| not_found(call))
 }
 
 fn has_operation(version: &KeyVersion, operation: &str) -> bool {
@@ -340,14 +361,16 @@ fn deleted_bundle(cloud: &Cloud, world: &World, call: &Call, deleted: &DeletedKe
 }
 
 fn bundle_json(cloud: &Cloud, world: &World, call: &Call, version: &KeyVersion) -> Result<Value, VaultError> {
-    let rsa = world.material(&version.id).ok_or_else(|| not_found(call))?;
-    let key = json!({
-        "kid": kid(cloud, call, &call.key, Some(&version.id)),
-        "kty": version.kty,
-        "key_ops": version.key_ops,
-        "n": rsa.modulus(),
-        "e": rsa.exponent(),
-    });
+    let material = world.material(&version.id).ok_or_else(|| not_found(call))?;
+    let mut key = material.public();
+    let described = [
+        ("kid", kid(cloud, call, &call.key, Some(&version.id)).into()),
+        ("kty", json!(version.kty)),
+        ("key_ops", json!(version.key_ops)),
+    ];
+    if let Some(key) = key.as_object_mut() {
+        key.extend(described.map(|(name, value)| (name.to_owned(), value)));
+    }
     Ok(with_tags(
         json!({"key": key, "attributes": attributes(version)}),
         version,

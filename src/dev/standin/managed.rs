@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::dev::standin::customer::{ActionError, Customer};
+use crate::dev::standin::material::Material;
 use crate::dev::standin::rsa::{Bits, RsaKey};
 use crate::dev::standin::world::{CustomerRecord, Key, KeyVersion};
 
@@ -33,7 +34,7 @@ pub struct KeyView {
 #[derive(Clone)]
 pub struct Backup {
     key: Key,
-    material: Vec<(String, Arc<RsaKey>)>,
+    material: Vec<(String, Arc<Material>)>,
 }
 
 impl Customer {

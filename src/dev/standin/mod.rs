@@ -8,13 +8,17 @@
 //! https://acme-vault.localhost:P       Key Vault (also localhost and 127.0.0.1)
 //! https://globex-vault.localhost:P     Key Vault
 //! https://127.0.0.1:P/stand-in/…       the control endpoint of `portcullis dev-customer`
+//! https://hooli-hsm.managedhsm.localhost:P  Managed HSM
 //! http://127.0.0.1:I                   managed identity: IMDS and the App Service form
+//! http://127.0.0.1:A                   the agent of Azure Arc, where it is asked for
 //! ```
 //!
-//! Not covered: certificates, secrets, EC and symmetric keys, sign and verify, encrypt and decrypt, backup, import, rotation
-//! policies, access policies (RBAC only), managed HSM, and time that Azure takes to enforce a change: changes hold at once.
+//! Not covered: certificates, secrets, EC keys, sign and verify, encrypt and decrypt, backup, import, rotation
+//! policies, access policies (RBAC only), a Managed HSM's security domain and role
+//! assignments over its own API, and time that Azure takes to enforce a change: changes hold at once.
 
 mod application;
+mod arc;
 mod book;
 mod cast;
 mod cloud;
@@ -22,10 +26,13 @@ pub mod control;
 mod customer;
 mod entra;
 mod fault;
+mod hsm;
 mod identity;
 mod ids;
 mod keys;
 mod managed;
+mod material;
+mod proof;
 mod query;
 mod reply;
 mod rsa;
@@ -48,8 +55,9 @@ use tokio::task::AbortHandle;
 use crate::dev::authority::{Authority, AuthorityError};
 
 pub use application::IsvApplication;
+pub use arc::ArcMachine;
 pub use book::{Answer, Counters, Entry};
-pub use cast::{ACME_TENANT, APP_CLIENT, IDENTITY_CLIENT, ISV_TENANT};
+pub use cast::{ACME_TENANT, APP_CLIENT, HOOLI_TENANT, IDENTITY_CLIENT, ISV_TENANT};
 pub use customer::{Action, ActionError, Administrator, Customer};
 pub use fault::{Fault, Gate, Operation, Place};
 pub use managed::{Backup, KeyView, VersionView};
@@ -132,7 +140,7 @@ impl Standin {
         })
     }
 
-    /// `https://{vault}.localhost:{port}`.
+    /// `https://{vault}.localhost:{port}`, and `https://{hsm}.managedhsm.localhost:{port}`.
     pub fn vault_url(&self, vault: &str) -> String {
         self.cloud.vault_url(vault)
     }
@@ -140,7 +148,52 @@ impl Standin {
     /// A customer's key without version: `https://acme-vault.localhost:{port}/keys/acme-cmk` for acme. Every customer's vault
     /// and key are named after it.
     pub fn key_url(&self, customer: &str) -> String {
-        format!("{}/keys/{customer}-cmk", self.vault_url(&format!("{customer}-vault")))
+        let record = self.cloud.world().customer(customer).cloned();
+        let vault = record.map_or_else(|| format!("{customer}-vault"), |record| record.vault);
+        format!("{}/keys/{customer}-cmk", self.vault_url(&vault))
+    }
+
+    /// Connects the machine with Azure Arc: an agent that gives tokens of the managed identity as the machine's own.
+    ///
+    /// # Errors
+    /// No port or no directory for it.
+    pub async fn connect_machine(&self) -> io::Result<ArcMachine> {
+        let data = self.cloud.world().dir().to_owned();
+        ArcMachine::start(Arc::clone(&self.cloud), &data).await
+    }
+
+    /// Registers a certificate (PEM) with the ISV's application.
+    pub fn register_certificate(&self, pem: &str) -> Result<(), StandinError> {
+        self.add_credential(Credential::Certificate { pem: pem.to_owned() })
+    }
+
+    /// Gives the ISV's application a client secret.
+    pub fn register_secret(&self, secret: &str) -> Result<(), StandinError> {
+        self.add_credential(Credential::Secret(secret.to_owned()))
+    }
+
+    /// Lets the ISV's application trust the service account of a Kubernetes cluster.
+    pub fn trust_cluster(&self) -> Result<(), StandinError> {
+        self.add_credential(proof::cluster_trust())
+    }
+
+    /// A token of that service account, as the cluster projects it into a pod: for an hour, or what
+    /// [`Self::set_token_lifetime`] says.
+    pub fn account_token(&self) -> Option<String> {
+        proof::account_token(&self.cloud, self.cloud.account_token_lifetime())
+    }
+
+    fn add_credential(&self, credential: Credential) -> Result<(), StandinError> {
+        let change = |entra: &mut world::Entra| {
+            let ours = entra
+                .applications
+                .iter_mut()
+                .find(|application| application.client_id == APP_CLIENT);
+            if let Some(application) = ours {
+                application.also.push(credential);
+            }
+        };
+        Ok(self.cloud.world().change_entra(change)?)
     }
 
     /// Entra: `https://login.localhost:{port}`.
@@ -364,7 +417,7 @@ fn open_signer(path: &Path) -> Result<Signer, StandinError> {
 
 /// One certificate for every name. Vaults are named one by one: TLS stacks refuse a wildcard right below `localhost`.
 fn certificate(authority: &Authority, world: &World) -> Result<rustls::ServerConfig, AuthorityError> {
-    let vaults: Vec<String> = world.vault_names().map(|vault| format!("{vault}.localhost")).collect();
+    let vaults: Vec<String> = world.vault_names().map(hsm::host).collect();
     let fixed = ["localhost", "login.localhost", "*.vault.localhost", "127.0.0.1"];
     let names: Vec<&str> = fixed.into_iter().chain(vaults.iter().map(String::as_str)).collect();
     authority.issue(&names)?.server_config()

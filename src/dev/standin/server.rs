@@ -3,6 +3,7 @@
 
 use std::future;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ use crate::dev::standin::book::{Answer, Entry};
 use crate::dev::standin::cloud::Cloud;
 use crate::dev::standin::fault::{Effect, Operation, Place, Wait};
 use crate::dev::standin::reply::Reply;
-use crate::dev::standin::{control, entra, identity, vault};
+use crate::dev::standin::{arc, control, entra, identity, vault};
 
 /// Largest request body: a create or wrap request has well under 10 KiB.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -39,6 +40,8 @@ const HANDSHAKE_FAILURE: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 40];
 pub enum Listener {
     Https(Arc<rustls::ServerConfig>),
     Identity,
+    /// The agent of Azure Arc, with the directory of its challenges.
+    Arc(PathBuf),
 }
 
 /// The connection is closed without an answer: what hyper does on an error of the service.
@@ -70,6 +73,7 @@ async fn connection(cloud: Arc<Cloud>, stream: TcpStream, kind: Listener) {
     let _ = match &kind {
         Listener::Https(config) => https(cloud, stream, Arc::clone(config)).await,
         Listener::Identity => http(cloud, stream, Service::Identity).await,
+        Listener::Arc(challenges) => http(cloud, stream, Service::Arc(challenges.clone())).await,
     };
 }
 
@@ -95,7 +99,7 @@ async fn http<S>(cloud: Arc<Cloud>, stream: S, service: Service) -> io::Result<(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let answer = service_fn(move |request| respond(Arc::clone(&cloud), service, request));
+    let answer = service_fn(move |request| respond(Arc::clone(&cloud), service.clone(), request));
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new());
     builder
@@ -104,10 +108,11 @@ where
         .map_err(io::Error::other)
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Service {
     Cloud,
     Identity,
+    Arc(PathBuf),
 }
 
 /// A request, sorted to whoever answers it.
@@ -116,6 +121,7 @@ enum Call {
     NoVault(String),
     Entra(entra::Call),
     Identity(identity::Call),
+    Arc(arc::Call),
     Control(control::Call),
 }
 
@@ -183,8 +189,10 @@ async fn respond(
 
 impl Call {
     fn read(cloud: &Cloud, service: Service, parts: &Parts, body: Bytes) -> Self {
-        if matches!(service, Service::Identity) {
-            return Self::Identity(identity::Call::read(parts));
+        match service {
+            Service::Identity => return Self::Identity(identity::Call::read(parts)),
+            Service::Arc(challenges) => return Self::Arc(arc::Call::read(&challenges, parts)),
+            Service::Cloud => {}
         }
         let path = parts.uri.path().trim_start_matches('/');
         let first = path.split('/').next().unwrap_or_default();
@@ -211,6 +219,7 @@ impl Call {
             Self::Vault(call) => Some((Place::Vault(call.vault.clone()), call.operation)),
             Self::Entra(call) => Some((Place::Entra(entra::place(cloud.world().entra(), call)), call.operation)),
             Self::Identity(call) => Some((Place::Identity, call.operation)),
+            Self::Arc(call) => Some((Place::Identity, call.operation)),
             Self::NoVault(_) | Self::Control(_) => None,
         }
     }
@@ -219,7 +228,7 @@ impl Call {
     fn dress(&self, reply: Reply) -> Reply {
         match self {
             Self::Vault(call) => vault::dress(call, reply),
-            Self::NoVault(_) | Self::Entra(_) | Self::Identity(_) | Self::Control(_) => reply,
+            Self::NoVault(_) | Self::Entra(_) | Self::Identity(_) | Self::Arc(_) | Self::Control(_) => reply,
         }
     }
 
@@ -228,13 +237,14 @@ impl Call {
         let slow = match &self {
             Self::Vault(call) => matches!(call.operation, Operation::CreateKey | Operation::RotateKey),
             Self::Control(_) => true,
-            Self::NoVault(_) | Self::Entra(_) | Self::Identity(_) => false,
+            Self::NoVault(_) | Self::Entra(_) | Self::Identity(_) | Self::Arc(_) => false,
         };
         let decide = move || match &self {
             Self::Vault(call) => vault::answer(&cloud, call),
             Self::NoVault(host) => vault::no_such_vault(host),
             Self::Entra(call) => entra::answer(&cloud, call),
             Self::Identity(call) => identity::answer(&cloud, call),
+            Self::Arc(call) => arc::answer(&cloud, call),
             Self::Control(call) => control::answer(&cloud, call),
         };
         match slow {

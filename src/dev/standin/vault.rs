@@ -11,12 +11,13 @@ use http::{Method, StatusCode};
 
 use crate::dev::standin::cloud::Cloud;
 use crate::dev::standin::fault::Operation;
+use crate::dev::standin::hsm;
 use crate::dev::standin::ids;
 use crate::dev::standin::keys;
 use crate::dev::standin::query::Pairs;
 use crate::dev::standin::reply::Reply;
 use crate::dev::standin::token::{Claims, sts_issuer};
-use crate::dev::standin::vault_error::{Caller, RESOURCE, VaultError};
+use crate::dev::standin::vault_error::{Caller, VaultError};
 use crate::dev::standin::world::{Network, Role, Vault, World};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
@@ -149,9 +150,9 @@ fn decide(cloud: &Cloud, call: &Call) -> Result<Reply, VaultError> {
 fn authenticate(cloud: &Cloud, call: &Call) -> Result<Claims, VaultError> {
     let token = call.bearer.as_deref().ok_or(VaultError::NoToken)?;
     let claims = cloud.signer.verify(token).map_err(VaultError::BadToken)?;
-    match claims.aud.trim_end_matches('/') {
-        RESOURCE => Ok(claims),
-        _ => Err(VaultError::WrongAudience { found: claims.aud }),
+    match claims.aud.trim_end_matches('/') == hsm::resource(&call.vault) {
+        true => Ok(claims),
+        false => Err(VaultError::WrongAudience { found: claims.aud }),
     }
 }
 
@@ -189,21 +190,24 @@ fn authorize(world: &World, call: &Call, claims: &Claims) -> Result<(), VaultErr
 
 fn may(vault: &Vault, call: &Call, principal: &str) -> bool {
     let key = (!call.key.is_empty()).then_some(call.key.as_str());
-    vault.roles(principal, key).any(|role| role.allows(call.operation))
+    let hsm = hsm::is_hsm(&call.vault);
+    vault.roles(principal, key).any(|role| role.allows(call.operation, hsm))
 }
 
 impl Role {
     /// Whether the role's data actions cover an operation. Reading covers wrapping too: on an RSA key it needs the public
-    /// half only, and Key Vault leaves public-key operations to whoever may read (Microsoft's text for `keys/read`).
-    fn allows(self, operation: Operation) -> bool {
+    /// half only, and Key Vault leaves public-key operations to whoever may read (Microsoft's text for `keys/read`). In a Managed
+    /// HSM, whose keys need have none, it does not.
+    fn allows(self, operation: Operation, hsm: bool) -> bool {
         let reads = matches!(
             operation,
-            Operation::GetKey | Operation::ListVersions | Operation::ListKeys | Operation::WrapKey
+            Operation::GetKey | Operation::ListVersions | Operation::ListKeys
         );
+        let wraps = operation == Operation::WrapKey;
         match self {
             Self::CryptoOfficer => true,
-            Self::CryptoServiceEncryptionUser => reads || operation == Operation::UnwrapKey,
-            Self::Reader => reads,
+            Self::CryptoServiceEncryptionUser => reads || wraps || operation == Operation::UnwrapKey,
+            Self::Reader => reads || (wraps && !hsm),
         }
     }
 }

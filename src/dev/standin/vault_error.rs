@@ -8,6 +8,7 @@ use http::header::WWW_AUTHENTICATE;
 use serde_json::json;
 
 use crate::dev::standin::cloud::Cloud;
+use crate::dev::standin::hsm;
 use crate::dev::standin::reply::Reply;
 use crate::dev::standin::token::{Claims, TokenFault, sts_issuer};
 
@@ -81,8 +82,16 @@ impl Caller {
 impl VaultError {
     /// As the vault answers it. A 401 repeats the challenge.
     pub fn reply(&self, cloud: &Cloud, vault: &str, tenant: &str) -> Reply {
-        let (status, code, inner) = self.codes();
-        let message = self.message(vault);
+        let (status, code, inner, message) = match self {
+            Self::NoRole { action, key, .. } if hsm::is_hsm(vault) => {
+                let (status, code, message) = hsm::no_role(key, action);
+                (status, code, None, message)
+            }
+            _ => {
+                let (status, code, inner) = self.codes();
+                (status, code, inner, self.message(vault))
+            }
+        };
         let error = match inner {
             Some(inner) => json!({"code": code, "message": message, "innererror": {"code": inner}}),
             None => json!({"code": code, "message": message}),
@@ -91,7 +100,8 @@ impl VaultError {
         match status {
             StatusCode::UNAUTHORIZED => {
                 let authority = cloud.authority();
-                let challenge = format!(r#"Bearer authorization="{authority}/{tenant}", resource="{RESOURCE}""#);
+                let resource = hsm::resource(vault);
+                let challenge = format!(r#"Bearer authorization="{authority}/{tenant}", resource="{resource}""#);
                 reply.with(WWW_AUTHENTICATE, &challenge)
             }
             _ => reply,
@@ -138,7 +148,10 @@ impl VaultError {
                 "[BearerReadAccessTokenFailed] Error validating token: 'S2S12005'.".to_owned()
             }
             Self::WrongAudience { found } => {
-                format!("AKV10022: Invalid audience. Expected {RESOURCE}, found: {found}.")
+                format!(
+                    "AKV10022: Invalid audience. Expected {}, found: {found}.",
+                    hsm::resource(vault)
+                )
             }
             // The real list goes on with Microsoft's own tenants.
             Self::WrongIssuer { expected, found } => format!(

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::dev::files::write_private;
 use crate::dev::standin::cast;
+use crate::dev::standin::hsm::is_hsm;
 use crate::dev::standin::ids;
+use crate::dev::standin::material::Material;
 use crate::dev::standin::rsa::{Bits, RsaError, RsaKey};
 
 /// How long a deleted key can be recovered: Key Vault's default.
@@ -21,7 +23,7 @@ pub const RETENTION_DAYS: i64 = 90;
 pub struct World {
     dir: PathBuf,
     state: State,
-    material: BTreeMap<String, Arc<RsaKey>>,
+    material: BTreeMap<String, Arc<Material>>,
 }
 
 /// What `world.json` holds.
@@ -48,6 +50,9 @@ pub struct Application {
     pub client_id: String,
     pub name: String,
     pub credential: Credential,
+    /// What was added to it later.
+    #[serde(default)]
+    pub also: Vec<Credential>,
 }
 
 /// How an application proves itself at the token endpoint.
@@ -62,6 +67,8 @@ pub enum Credential {
     },
     /// A client secret.
     Secret(String),
+    /// A certificate, as PEM: what is signed with its key is the proof.
+    Certificate { pem: String },
 }
 
 /// A service principal: an application's presence in a tenant.
@@ -97,7 +104,7 @@ pub struct ManagedIdentity {
     pub assigned: bool,
 }
 
-/// A vault with RBAC permission model and soft delete.
+/// A vault with RBAC permission model and soft delete, or a Managed HSM ([`is_hsm`]).
 #[derive(Serialize, Deserialize)]
 pub struct Vault {
     /// The Entra tenant it trusts.
@@ -132,7 +139,7 @@ pub struct Key {
 pub struct KeyVersion {
     /// 32 hex digits.
     pub id: String,
-    /// `RSA` or `RSA-HSM`.
+    /// `RSA` or `RSA-HSM`; in a Managed HSM `oct-HSM` too.
     pub kty: String,
     pub key_ops: Vec<String>,
     pub enabled: bool,
@@ -203,6 +210,11 @@ impl World {
         }
     }
 
+    /// Where it is kept.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The directories.
     pub fn entra(&self) -> &Entra {
         &self.state.entra
@@ -224,7 +236,7 @@ impl World {
     }
 
     /// The private key of a version.
-    pub fn material(&self, version: &str) -> Option<Arc<RsaKey>> {
+    pub fn material(&self, version: &str) -> Option<Arc<Material>> {
         self.material.get(version).cloned()
     }
 
@@ -250,17 +262,18 @@ impl World {
     }
 
     /// Keeps a key's material under a fresh version id. The caller then adds the version to a key.
-    pub fn keep_material(&mut self, rsa: RsaKey) -> Result<String, WorldError> {
+    pub fn keep_material(&mut self, material: impl Into<Material>) -> Result<String, WorldError> {
         let id = ids::hex32();
-        rsa.save(&self.material_file(&id))?;
-        self.material.insert(id.clone(), Arc::new(rsa));
+        let material = material.into();
+        material.save(&self.dir, &id)?;
+        self.material.insert(id.clone(), Arc::new(material));
         Ok(id)
     }
 
     /// Keeps a restored version's material under the id that it had.
-    pub fn keep_material_as(&mut self, id: &str, rsa: Arc<RsaKey>) -> Result<(), WorldError> {
-        rsa.save(&self.material_file(id))?;
-        self.material.insert(id.to_owned(), rsa);
+    pub fn keep_material_as(&mut self, id: &str, material: Arc<Material>) -> Result<(), WorldError> {
+        material.save(&self.dir, id)?;
+        self.material.insert(id.to_owned(), material);
         Ok(())
     }
 
@@ -268,8 +281,7 @@ impl World {
     pub fn destroy_material(&mut self, key: &Key) {
         for version in &key.versions {
             self.material.remove(&version.id);
-            // A file that can't be removed is reported by nobody: nothing refers to it any more.
-            let _ = fs::remove_file(self.material_file(&version.id));
+            Material::remove(&self.dir, &version.id);
         }
     }
 
@@ -283,10 +295,13 @@ impl World {
         };
         let customers: Vec<CustomerRecord> = world.state.customers.values().cloned().collect();
         for customer in customers {
-            let version = world.keep_material(RsaKey::generate(Bits::Rsa2048)?)?;
+            let version = match is_hsm(&customer.vault) {
+                true => KeyVersion::symmetric(world.keep_material(Material::symmetric()?)?),
+                false => KeyVersion::new(world.keep_material(RsaKey::generate(Bits::Rsa2048)?)?),
+            };
             if let Some(vault) = world.state.vaults.get_mut(&customer.vault) {
                 let mut key = Key { versions: Vec::new() };
-                key.add(KeyVersion::new(version));
+                key.add(version);
                 vault.keys.insert(customer.key, key);
             }
         }
@@ -315,8 +330,8 @@ impl World {
             .flat_map(|key| key.versions.iter().map(|version| version.id.clone()))
             .collect();
         for id in versions {
-            let rsa = RsaKey::open(&world.material_file(&id))?;
-            world.material.insert(id, Arc::new(rsa));
+            let material = Material::open(dir, &id)?;
+            world.material.insert(id, Arc::new(material));
         }
         Ok(world)
     }
@@ -328,10 +343,6 @@ impl World {
             source,
         })?;
         write_private(&path, &bytes).map_err(|source| WorldError::File { path, source })
-    }
-
-    fn material_file(&self, version: &str) -> PathBuf {
-        self.dir.join("rsa").join(format!("{version}.pem"))
     }
 }
 
@@ -419,6 +430,21 @@ impl KeyVersion {
         }
     }
 
+    /// A version of 256 bits of AES, in a Managed HSM.
+    pub fn symmetric(id: String) -> Self {
+        let key_ops = ["encrypt", "decrypt", "wrapKey", "unwrapKey"];
+        Self {
+            kty: "oct-HSM".to_owned(),
+            key_ops: key_ops.map(str::to_owned).to_vec(),
+            ..Self::new(id)
+        }
+    }
+
+    /// Whether it is AES, without a public half.
+    pub fn is_symmetric(&self) -> bool {
+        self.kty == "oct-HSM"
+    }
+
     /// Whether `nbf` and `exp` allow the operations that they govern, at `now` (unix seconds).
     pub fn is_current(&self, now: i64) -> bool {
         self.not_before.is_none_or(|from| now >= from) && self.expires.is_none_or(|until| now < until)
@@ -446,8 +472,8 @@ mod tests {
                 .unwrap();
             assert_eq!(same.id, id);
             assert_eq!(
-                again.material(&id).unwrap().modulus(),
-                first.material(&id).unwrap().modulus()
+                again.material(&id).unwrap().public(),
+                first.material(&id).unwrap().public()
             );
         }
         fs::remove_dir_all(&dir).unwrap();
