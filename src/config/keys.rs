@@ -1,18 +1,18 @@
-//! `[keys]`, `[identity.…]` and `[tenant.…]`: whose key, who asks for it, and how long a yes counts.
+//! `[keys]` and `[tenant.…]`: whose key, and how long a yes counts.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use azure_core::http::Url;
 
+use crate::config::identity::Template;
 use crate::config::mistake::Fault;
 use crate::config::outside::{Outside, Secret};
 use crate::config::section::{Entry, Section};
 use crate::config::{Keys, Tenant, value};
 use crate::keys::budget::{Budgets, Calls};
-use crate::keys::identity::{Authority, EntraId, Identity, PUBLIC_AUDIENCE};
+use crate::keys::identity::{Cloud, EntraId, Identity};
 use crate::keys::key_url::{KeyUrl, VaultHosts};
 use crate::keys::transport::TransportOptions;
 use crate::keys::{Bounds, Expired, Terms, WhenRevoked};
@@ -29,13 +29,13 @@ const LEAST_IDENTITY_DEV: Duration = Duration::from_secs(60);
 /// What stand-ins for vaults on this machine are asked tokens for.
 const LOCALHOST_SCOPE: &str = "https://vault.azure.net/.default";
 
-/// `[keys]`, and which hosts may be a tenant's vault.
+/// `[keys]`, and which hosts may be a tenant's vault beside those of its identity's cloud.
 pub(super) fn keys(
     section: &mut Section<'_, '_>,
     outside: &Outside<'_>,
     dev: bool,
     stores: &Stores<'_>,
-) -> (Option<Keys>, VaultHosts) {
+) -> (Option<Keys>, Hosts) {
     let hosts = vault_hosts(section, dev);
     let bounds = bounds(section, dev);
     let budgets = budgets(section);
@@ -216,122 +216,54 @@ fn transport(section: &mut Section<'_, '_>, outside: &Outside<'_>, dev: bool, bo
     }
 }
 
-fn vault_hosts(section: &mut Section<'_, '_>, dev: bool) -> VaultHosts {
-    let hosts = match section.take("vault_hosts").and_then(Entry::list) {
-        None => VaultHosts::default(),
-        Some(entries) => entries
+/// Which hosts may be a tenant's vault.
+pub(super) struct Hosts {
+    /// `vault_hosts`, which stands in the place of what the clouds have.
+    named: Option<VaultHosts>,
+    dev: bool,
+}
+
+impl Hosts {
+    /// The vaults that any identity's token may be sent to.
+    fn any(&self) -> VaultHosts {
+        let all = || {
+            Cloud::ALL
+                .into_iter()
+                .fold(VaultHosts::none(), |hosts, cloud| hosts.and(cloud.vaults()))
+        };
+        self.local(self.named.clone().unwrap_or_else(all))
+    }
+
+    /// The vaults that an identity's token may be sent to.
+    fn of(&self, identity: &Template) -> VaultHosts {
+        self.local(self.named.clone().unwrap_or_else(|| identity.cloud.vaults()))
+    }
+
+    fn local(&self, hosts: VaultHosts) -> VaultHosts {
+        match self.dev {
+            true => hosts.with_localhost(LOCALHOST_SCOPE),
+            false => hosts,
+        }
+    }
+}
+
+fn vault_hosts(section: &mut Section<'_, '_>, dev: bool) -> Hosts {
+    let named = section.take("vault_hosts").and_then(Entry::list).map(|entries| {
+        entries
             .iter()
             .filter_map(|entry| entry.parsed(value::domain))
             .fold(VaultHosts::none(), |hosts, domain| {
                 hosts.with(&domain, &format!("https://{domain}/.default"))
-            }),
-    };
-    match dev {
-        true => hosts.with_localhost(LOCALHOST_SCOPE),
-        false => hosts,
-    }
-}
-
-/// `[identity.…]`: an identity but for the tenant it is used in.
-pub(super) enum Template {
-    Federated {
-        managed_identity: EntraId,
-        audience: String,
-        app: EntraId,
-        authority: Authority,
-    },
-    Managed {
-        managed_identity: Option<EntraId>,
-    },
-    Workload {
-        app: EntraId,
-        authority: Authority,
-        token_file: PathBuf,
-    },
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Federated,
-    Managed,
-    Workload,
-}
-
-/// The identities by name; `None` where one has a mistake, so that who refers to it makes no second one.
-pub(super) fn identities(
-    sections: Vec<(String, Section<'_, '_>)>,
-    outside: &Outside<'_>,
-) -> BTreeMap<String, Option<Template>> {
-    sections
-        .into_iter()
-        .map(|(name, section)| {
-            if let Err(fault) = value::name(&name) {
-                section.wrong("", fault);
-            }
-            (name, identity(section, outside))
-        })
-        .collect()
-}
-
-fn identity(mut section: Section<'_, '_>, outside: &Outside<'_>) -> Option<Template> {
-    let kinds = [
-        ("federated", Kind::Federated),
-        ("managed", Kind::Managed),
-        ("workload", Kind::Workload),
-    ];
-    let Some(kind) = section.need("kind").and_then(|entry| entry.choice(&kinds)) else {
-        section.give_up();
-        return None;
-    };
-    let id = |entry: Entry<'_, '_>| entry.parsed(str::parse::<EntraId>);
-    match kind {
-        Kind::Federated => {
-            let managed_identity = section.need("managed_identity").and_then(id);
-            let app = section.need("app").and_then(id);
-            let authority = authority(&mut section);
-            let audience = match section.take("audience") {
-                None => Some(PUBLIC_AUDIENCE.to_owned()),
-                Some(entry) => entry.text().map(str::to_owned),
-            };
-            Some(Template::Federated {
-                managed_identity: managed_identity?,
-                audience: audience?,
-                app: app?,
-                authority: authority?,
             })
-        }
-        Kind::Managed => {
-            let managed_identity = match section.take("managed_identity") {
-                None => None,
-                Some(entry) => Some(id(entry)?),
-            };
-            Some(Template::Managed { managed_identity })
-        }
-        Kind::Workload => {
-            let app = section.need("app").and_then(id);
-            let authority = authority(&mut section);
-            let token_file = section.need("token_file").and_then(|entry| outside.path(&entry));
-            Some(Template::Workload {
-                app: app?,
-                authority: authority?,
-                token_file: token_file?,
-            })
-        }
-    }
-}
-
-fn authority(section: &mut Section<'_, '_>) -> Option<Authority> {
-    match section.take("authority") {
-        None => Some(Authority::default()),
-        Some(entry) => entry.parsed(str::parse),
-    }
+    });
+    Hosts { named, dev }
 }
 
 /// `[tenant.…]`; `None` where one has a mistake.
 pub(super) fn tenants(
     sections: Vec<(String, Section<'_, '_>)>,
     identities: &BTreeMap<String, Option<Template>>,
-    hosts: &VaultHosts,
+    hosts: &Hosts,
 ) -> BTreeMap<String, Option<Tenant>> {
     sections
         .into_iter()
@@ -347,11 +279,9 @@ pub(super) fn tenants(
 fn tenant(
     mut section: Section<'_, '_>,
     identities: &BTreeMap<String, Option<Template>>,
-    hosts: &VaultHosts,
+    hosts: &Hosts,
 ) -> Option<Tenant> {
-    let key = section
-        .need("key")
-        .and_then(|entry| entry.parsed(|text| KeyUrl::parse(text, hosts)));
+    let key = section.need("key");
     let named = section
         .need("identity")
         .and_then(|entry| entry.one_of("identity", identities));
@@ -364,7 +294,11 @@ fn tenant(
         None => Some(WhenRevoked::default()),
         Some(entry) => entry.choice(&[("deny", WhenRevoked::Deny), ("deny-data", WhenRevoked::DenyData)]),
     };
-    let identity = entra_tenant(&section, entra_tenant_entry, identities.get(&named?)?.as_ref()?);
+    let template = named.and_then(|named| identities.get(&named)?.as_ref());
+    // Without an identity there is no telling which hosts may be its vault: those of any cloud count as one.
+    let hosts = template.map_or_else(|| hosts.any(), |template| hosts.of(template));
+    let key = key.and_then(|entry| entry.parsed(|text| KeyUrl::parse(text, &hosts)));
+    let identity = entra_tenant(&section, entra_tenant_entry, template?);
     Some(Tenant {
         key: key?,
         identity: identity?,
@@ -383,48 +317,13 @@ pub(super) fn entra_tenant(
 ) -> Option<Identity> {
     let given = entry.is_some();
     let tenant = entry.and_then(|entry| entry.parsed(str::parse::<EntraId>));
-    match template {
-        Template::Managed { .. } if given => section.wrong(
+    match (template.is_of_its_own_tenant(), given) {
+        (true, true) => section.wrong(
             "entra_tenant",
             Fault::Form("left out: a managed identity has a tenant of its own"),
         ),
-        Template::Federated { .. } | Template::Workload { .. } if !given => {
-            section.wrong("entra_tenant", Fault::Missing)
-        }
+        (false, false) => section.wrong("entra_tenant", Fault::Missing),
         _ => {}
     }
     template.within(tenant)
-}
-
-impl Template {
-    /// The identity in a customer's tenant; `None` if it needs one and there is none.
-    fn within(&self, tenant: Option<EntraId>) -> Option<Identity> {
-        Some(match self {
-            Self::Federated {
-                managed_identity,
-                audience,
-                app,
-                authority,
-            } => Identity::Federated {
-                managed_identity: managed_identity.clone(),
-                audience: audience.clone(),
-                app: app.clone(),
-                tenant: tenant?,
-                authority: authority.clone(),
-            },
-            Self::Managed { managed_identity } => Identity::Managed {
-                managed_identity: managed_identity.clone(),
-            },
-            Self::Workload {
-                app,
-                authority,
-                token_file,
-            } => Identity::Workload {
-                app: app.clone(),
-                tenant: tenant?,
-                authority: authority.clone(),
-                token_file: token_file.clone(),
-            },
-        })
-    }
 }

@@ -8,6 +8,7 @@ mod azure_rules;
 #[cfg(test)]
 mod azure_tests;
 mod cckm;
+mod identity;
 mod keys;
 mod mistake;
 mod outside;
@@ -202,7 +203,7 @@ fn read(mut root: Section<'_, '_>, outside: &Outside<'_>) -> Option<Config> {
     let (listeners, azure_listeners) = serving::listeners(root.several("listener"), outside, drain, &mut taken);
 
     let s3 = serving::s3(root.section("s3"));
-    let identities = keys::identities(root.named("identity"), outside);
+    let identities = identity::identities(root.named("identity"), outside, dev);
     let (stores, azure_stores) = serving::stores(root.named("store"), outside, dev, &identities);
     let mut key_section = root.section("keys");
     let both = keys::Stores {

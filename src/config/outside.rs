@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use zeroize::Zeroizing;
 
 use crate::config::mistake::Fault;
@@ -123,6 +124,19 @@ impl Outside<'_> {
         let made = server_config(chain?.1, key?);
         made.map_err(|error| section.wrong("", Fault::Tls(error.to_string())))
             .ok()
+    }
+
+    /// A certificate and the private key that belongs to it, from one PEM file or from two.
+    pub(super) fn certified(
+        &self,
+        certificate: &Entry<'_, '_>,
+        key: Option<&Entry<'_, '_>>,
+    ) -> Option<Arc<CertifiedKey>> {
+        let (_, chain) = self.certificates(certificate)?;
+        let key = self.private_key(key.unwrap_or(certificate))?;
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let certified = CertifiedKey::from_der(chain, key, &provider);
+        certificate.check(certified.map(Arc::new).map_err(|error| Fault::Tls(error.to_string())))
     }
 
     fn private_key(&self, entry: &Entry<'_, '_>) -> Option<PrivateKeyDer<'static>> {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::keys::Template;
+use crate::config::identity::Template;
 use crate::config::mistake::Fault;
 use crate::config::outside::Outside;
 use crate::config::section::{Entry, Section};

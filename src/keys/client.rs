@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use crate::keys::refusal::Refusal;
 use crate::keys::service::{KeyState, KeyVault, VaultSession, Wrapped};
 use crate::keys::vault::{self, Session, Vault};
-use crate::seal::{Dek, KeyVersion, WrapAlgorithm};
+use crate::seal::{Dek, KeyVersion};
 
 /// A session with the vault it belongs to.
 struct Connected {
@@ -60,19 +60,11 @@ impl VaultSession for Connected {
     }
 
     async fn wrap(&self, version: KeyVersion, dek: &[u8; 32]) -> Result<Wrapped, Refusal> {
-        let bytes = self.vault.wrap(&self.session, version, dek).await?;
-        Ok(Wrapped {
-            algorithm: WrapAlgorithm::RsaOaep256,
-            bytes,
-        })
+        self.vault.wrap(&self.session, version, dek).await
     }
 
     async fn unwrap(&self, version: KeyVersion, wrapped: &Wrapped) -> Result<Dek, Refusal> {
-        match wrapped.algorithm {
-            WrapAlgorithm::RsaOaep256 => self.vault.unwrap(&self.session, version, &wrapped.bytes).await,
-            // No configuration makes such an envelope yet, so this one was not made by the gate.
-            WrapAlgorithm::A256Kw => Err(Refusal::BadEnvelope),
-        }
+        self.vault.unwrap(&self.session, version, wrapped).await
     }
 }
 

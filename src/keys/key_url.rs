@@ -14,10 +14,14 @@ pub struct KeyUrl {
     version: Option<KeyVersion>,
     scope: String,
     loopback: bool,
+    hsm: bool,
 }
 
+/// What stand-ins for Managed HSMs on this machine are named below, and what a token for one is asked for.
+const LOCAL_HSM: (&str, &str) = (".managedhsm.localhost", "https://managedhsm.azure.net/.default");
+
 /// The hosts that may hold keys, each suffix with the resource a token for it is asked for. The resource comes from here and
-/// never from a vault's challenge.
+/// never from a vault's challenge. [`Cloud::vaults`](crate::keys::identity::Cloud::vaults) has those of each cloud.
 #[derive(Clone, Debug)]
 pub struct VaultHosts {
     suffixes: Vec<(String, String)>,
@@ -29,7 +33,9 @@ pub struct VaultHosts {
 pub enum KeyUrlError {
     #[error("not an https URL of the form https://<vault>/keys/<name>[/<version>]")]
     Form,
-    #[error("the host {host} is not among the allowed vault hosts")]
+    #[error(
+        "the host {host} is not among the vault hosts that are allowed: those of the identity's cloud, or vault_hosts"
+    )]
     Host { host: String },
     #[error("the key's name must be 1 to 127 letters, digits and hyphens")]
     Name,
@@ -76,6 +82,7 @@ impl KeyUrl {
             version,
             scope: scope.to_owned(),
             loopback,
+            hsm: host.split('.').any(|label| label == "managedhsm"),
         })
     }
 
@@ -114,12 +121,19 @@ impl KeyUrl {
         self.loopback
     }
 
-    /// The version that a `kid` names, if it is one of this key.
+    /// Whether it is in a Managed HSM, which has roles and keys of its own. Every cloud names them `….managedhsm.…`.
+    pub fn is_hsm(&self) -> bool {
+        self.hsm
+    }
+
+    /// The version that a `kid` names, if it is one of this key. Older Managed HSMs spell the default port out.
     pub fn version_of(&self, kid: &str) -> Option<KeyVersion> {
         let (key, version) = kid.rsplit_once('/')?;
-        key.eq_ignore_ascii_case(&self.versionless)
-            .then(|| version.parse().ok())
-            .flatten()
+        let ours = match key.split_once(":443/") {
+            Some((vault, rest)) => format!("{vault}/{rest}").eq_ignore_ascii_case(&self.versionless),
+            None => key.eq_ignore_ascii_case(&self.versionless),
+        };
+        ours.then(|| version.parse().ok()).flatten()
     }
 }
 
@@ -129,26 +143,14 @@ impl fmt::Display for KeyUrl {
     }
 }
 
-impl Default for VaultHosts {
-    /// Key Vault and Managed HSM in the public cloud and in those of the US government and China.
-    fn default() -> Self {
-        let clouds = ["vault.azure.net", "vault.usgovcloudapi.net", "vault.azure.cn"];
-        let modules = [
-            "managedhsm.azure.net",
-            "managedhsm.usgovcloudapi.net",
-            "managedhsm.azure.cn",
-        ];
-        clouds.into_iter().chain(modules).fold(
-            Self {
-                suffixes: Vec::new(),
-                localhost: None,
-            },
-            |hosts, domain| hosts.with(domain, &format!("https://{domain}/.default")),
-        )
-    }
-}
-
 impl VaultHosts {
+    /// These hosts and those.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.suffixes.extend(other.suffixes);
+        self
+    }
+
     /// No host at all, to be extended.
     pub fn none() -> Self {
         Self {
@@ -165,7 +167,8 @@ impl VaultHosts {
         self
     }
 
-    /// Allows `localhost` and the names below it, with tokens of `scope`: for stand-ins on this machine.
+    /// Allows `localhost` and the names below it, with tokens of `scope` (those below `managedhsm.localhost` with a Managed HSM's):
+    /// for stand-ins on this machine.
     #[must_use]
     pub fn with_localhost(mut self, scope: &str) -> Self {
         self.localhost = Some(scope.to_owned());
@@ -177,7 +180,8 @@ impl VaultHosts {
         if let Some(scope) = &self.localhost
             && (host == "localhost" || host.ends_with(".localhost"))
         {
-            return Some((scope, true));
+            let (domain, of_hsm) = LOCAL_HSM;
+            return Some((if host.ends_with(domain) { of_hsm } else { scope }, true));
         }
         self.suffixes
             .iter()
@@ -189,30 +193,19 @@ impl VaultHosts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::identity::Cloud;
 
     const VERSION: &str = "0123456789abcdef0123456789abcdef";
 
     #[test]
     fn a_key_identifier_is_taken_apart() {
         let url = format!("https://Acme.Vault.Azure.Net:443/keys/Cmk-1/{VERSION}");
-        let key = KeyUrl::parse(&url, &VaultHosts::default()).unwrap();
+        let key = KeyUrl::parse(&url, &Cloud::Public.vaults()).unwrap();
         assert_eq!(key.vault(), "https://acme.vault.azure.net");
         assert_eq!(key.versionless(), "https://acme.vault.azure.net/keys/Cmk-1");
         assert_eq!((key.name(), key.version()), ("Cmk-1", Some(VERSION.parse().unwrap())));
         assert_eq!(key.scope(), "https://vault.azure.net/.default");
         assert!(!key.is_loopback());
-    }
-
-    #[test]
-    fn the_scope_follows_the_cloud() {
-        for (host, scope) in [
-            ("a.vault.usgovcloudapi.net", "https://vault.usgovcloudapi.net/.default"),
-            ("a.vault.azure.cn", "https://vault.azure.cn/.default"),
-            ("a.managedhsm.azure.net", "https://managedhsm.azure.net/.default"),
-        ] {
-            let key = KeyUrl::parse(&format!("https://{host}/keys/k"), &VaultHosts::default()).unwrap();
-            assert_eq!(key.scope(), scope);
-        }
     }
 
     #[test]
@@ -226,7 +219,7 @@ mod tests {
             "127.0.0.1",
             "a.vault.azure.net.",
         ] {
-            let refused = KeyUrl::parse(&format!("https://{host}/keys/k"), &VaultHosts::default());
+            let refused = KeyUrl::parse(&format!("https://{host}/keys/k"), &Cloud::Public.vaults());
             assert_eq!(refused, Err(KeyUrlError::Host { host: host.to_owned() }));
         }
     }
@@ -239,6 +232,9 @@ mod tests {
             assert!(key.is_loopback());
             assert_eq!(key.versionless(), format!("https://{host}/keys/k"));
         }
+        let hsm = KeyUrl::parse("https://a.managedhsm.localhost:1/keys/k", &hosts).unwrap();
+        assert_eq!(hsm.scope(), "https://managedhsm.azure.net/.default");
+        assert!(hsm.is_hsm());
         assert!(KeyUrl::parse("https://acme.vault.azure.net/keys/k", &hosts).is_err());
         assert!(KeyUrl::parse("https://notlocalhost/keys/k", &hosts).is_err());
     }
@@ -260,15 +256,17 @@ mod tests {
             ("https://a.vault.azure.net/keys/k/0123/x", Form),
             ("acme/keys/k", Form),
         ] {
-            assert_eq!(KeyUrl::parse(path, &VaultHosts::default()), Err(error), "{path}");
+            assert_eq!(KeyUrl::parse(path, &Cloud::Public.vaults()), Err(error), "{path}");
         }
     }
 
     #[test]
     fn a_kid_of_another_key_names_no_version() {
-        let key = KeyUrl::parse("https://a.vault.azure.net/keys/k", &VaultHosts::default()).unwrap();
+        let key = KeyUrl::parse("https://a.vault.azure.net/keys/k", &Cloud::Public.vaults()).unwrap();
         let ours = format!("https://a.vault.azure.net/keys/k/{VERSION}");
         assert_eq!(key.version_of(&ours), Some(VERSION.parse().unwrap()));
+        let spelled = ours.replace(".net/", ".net:443/");
+        assert_eq!(key.version_of(&spelled), Some(VERSION.parse().unwrap()));
         for kid in [
             "https://a.vault.azure.net/keys/other",
             "https://b.vault.azure.net/keys/k",

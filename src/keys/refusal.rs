@@ -11,7 +11,7 @@ pub enum Service {
     Vault,
     /// Entra, which exchanges the proxy's assertion for a token of the customer's tenant.
     Entra,
-    /// The managed identity endpoint of the machine (IMDS, App Service), or the token file of a pod.
+    /// The managed identity endpoint of the machine (IMDS, App Service, Azure Arc), or the token file of a pod.
     Identity,
     /// The gate itself, or the store its keyring lies in.
     Gate,
@@ -169,6 +169,17 @@ pub enum IdentityFault {
     UnsupportedHost,
     #[error("the federated token file cannot be read")]
     TokenFile,
+    /// Azure Arc's agent asks to see a file that is none of its own, or that the proxy may not read.
+    #[error("the challenge of Azure Arc's agent cannot be answered")]
+    ArcChallenge,
+    /// AADSTS700027: not registered, or expired there.
+    #[error("the certificate is not one that the application has registered")]
+    CertificateUnknown,
+    #[error("the client secret is wrong or has expired")]
+    SecretRefused,
+    /// AADSTS700024: one of the clocks is wrong, or a service account's token was not renewed.
+    #[error("the assertion is outside its time by Entra's clock")]
+    AssertionTime,
     #[error("the application has no federated credential that matches the assertion")]
     FederationMismatch,
     #[error("the application is homed in another tenant than the managed identity")]
@@ -324,6 +335,10 @@ impl IdentityFault {
             Self::NotAssigned => "identity_not_assigned",
             Self::UnsupportedHost => "identity_host_unsupported",
             Self::TokenFile => "token_file_unreadable",
+            Self::ArcChallenge => "arc_challenge_unreadable",
+            Self::CertificateUnknown => "certificate_unknown",
+            Self::SecretRefused => "secret_refused",
+            Self::AssertionTime => "assertion_out_of_time",
             Self::FederationMismatch => "federation_mismatch",
             Self::AppElsewhere => "app_elsewhere",
             Self::AppDeactivated => "app_deactivated",

@@ -279,13 +279,14 @@ impl Noting {
         ))
     }
 
-    /// The request, sent to the configured endpoint, if it was meant for whichever one the SDK found in the environment.
+    /// The request, sent to the configured endpoint, if it was meant for whichever one the SDK found in the environment. (Who
+    /// names an origin has not left that to the SDK.)
     fn redirected(&self, request: &Request) -> Option<Request> {
         let endpoint = self
             .transport
             .imds_endpoint
             .as_ref()
-            .filter(|_| self.service == Service::Identity)?;
+            .filter(|_| self.service == Service::Identity && self.origin.is_none())?;
         let mut url = endpoint.clone();
         url.set_path(IMDS_PATH);
         url.set_query(request.url().query());

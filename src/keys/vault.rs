@@ -4,8 +4,9 @@ use crate::keys::classify::{RawAnswer, VaultOp, classify_vault};
 use crate::keys::identity::{EntraId, Identity};
 use crate::keys::key_url::KeyUrl;
 use crate::keys::refusal::{Blocked, IdentityFault, Refusal, Service, Unavailable};
+use crate::keys::service::Wrapped;
 use crate::keys::transport::{Seen, Transport, last_challenge, refuse};
-use crate::seal::{Dek, KeyVersion};
+use crate::seal::{Dek, KeyVersion, WrapAlgorithm};
 use async_trait::async_trait;
 use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use azure_core::http::{RequestContent, Url};
@@ -19,13 +20,20 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::Deserialize;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 use zeroize::Zeroizing;
 
-/// The wrap algorithm of RSA keys in vaults and HSMs.
-const RSA_OAEP_256: &str = "RSA-OAEP-256";
+/// How a service names an algorithm in `alg`: `RSA-OAEP-256` of RSA keys in vaults and HSMs, and `A256KW` (RFC 3394) of the
+/// symmetric keys that Managed HSMs have.
+pub fn algorithm_name(algorithm: WrapAlgorithm) -> &'static str {
+    match algorithm {
+        WrapAlgorithm::RsaOaep256 => "RSA-OAEP-256",
+        WrapAlgorithm::A256Kw => "A256KW",
+    }
+}
 
 /// One key, and who the proxy is to its vault. Cheap to keep; connections belong to the transport.
 #[derive(Clone, Debug)]
@@ -33,6 +41,8 @@ pub struct Vault {
     key: KeyUrl,
     identity: Identity,
     pub(super) transport: Transport,
+    /// What kind of key each version is, as far as it was asked: it decides how a DEK is wrapped. A version never changes it.
+    kinds: Arc<Mutex<BTreeMap<KeyVersion, KeyKind>>>,
 }
 
 /// A client of the vault with the one token that was exchanged when the session began, and no other. It is used until the
@@ -88,6 +98,7 @@ impl Vault {
             key,
             identity,
             transport,
+            kinds: Arc::default(),
         }
     }
 
@@ -158,32 +169,60 @@ impl Vault {
         Ok(versions)
     }
 
-    /// Wraps a DEK under a version. No proof of access: the vault wraps with a disabled key too.
-    pub async fn wrap(&self, session: &Session, version: KeyVersion, dek: &[u8; 32]) -> Result<Vec<u8>, Refusal> {
+    /// Wraps a DEK under a version, in the way that its kind of key allows. No proof of access: the vault wraps with a disabled RSA
+    /// key too.
+    pub async fn wrap(&self, session: &Session, version: KeyVersion, dek: &[u8; 32]) -> Result<Wrapped, Refusal> {
+        let algorithm = self.algorithm(session, version).await?;
         let options = KeyClientWrapKeyOptions {
             key_version: Some(version.to_string()),
             ..Default::default()
         };
-        let call = session.client.wrap_key(self.key.name(), parameters(dek), Some(options));
+        let call = session
+            .client
+            .wrap_key(self.key.name(), parameters(algorithm, dek), Some(options));
         let response = self.ask(VaultOp::Wrap, call).await?;
         let answer = OperationAnswer::read(response.body(), &self.key, version)?;
-        BASE64_URL_SAFE_NO_PAD
-            .decode(answer.value.as_bytes())
-            .map_err(|_| malformed())
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(answer.value.as_bytes());
+        Ok(Wrapped {
+            algorithm,
+            bytes: bytes.map_err(|_| malformed())?,
+        })
     }
 
     /// Unwraps a DEK under a version, over the wire, always: the one proof that the key may be used.
-    pub async fn unwrap(&self, session: &Session, version: KeyVersion, wrapped: &[u8]) -> Result<Dek, Refusal> {
+    pub async fn unwrap(&self, session: &Session, version: KeyVersion, wrapped: &Wrapped) -> Result<Dek, Refusal> {
         let name = version.to_string();
-        let call = session
-            .client
-            .unwrap_key(self.key.name(), &name, parameters(wrapped), None);
+        let call = session.client.unwrap_key(
+            self.key.name(),
+            &name,
+            parameters(wrapped.algorithm, &wrapped.bytes),
+            None,
+        );
         let response = self.ask(VaultOp::Unwrap, call).await?;
         let answer = OperationAnswer::read(response.body(), &self.key, version)?;
         let plain = BASE64_URL_SAFE_NO_PAD.decode(answer.value.as_bytes());
         let plain = Zeroizing::new(plain.map_err(|_| malformed())?);
         // Anyone can wrap under a public key: what comes out need not be a DEK.
         Dek::from_bytes(&plain).map_err(|_| Refusal::BadEnvelope)
+    }
+
+    /// How DEKs are wrapped under a version. Mostly known: the lease asks for a version's state before it seals under it. Where it
+    /// is not, it is asked for, once.
+    async fn algorithm(&self, session: &Session, version: KeyVersion) -> Result<WrapAlgorithm, Refusal> {
+        let known = self.kinds().get(&version).copied();
+        let kind = match known {
+            Some(kind) => kind,
+            None => self.get(session, Some(version)).await?.kind,
+        };
+        Ok(match kind {
+            KeyKind::Symmetric => WrapAlgorithm::A256Kw,
+            // What is no key to wrap with, the vault itself refuses.
+            KeyKind::Rsa { .. } | KeyKind::Other => WrapAlgorithm::RsaOaep256,
+        })
+    }
+
+    fn kinds(&self) -> MutexGuard<'_, BTreeMap<KeyVersion, KeyKind>> {
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn get(&self, session: &Session, version: Option<KeyVersion>) -> Result<KeyState, Refusal> {
@@ -213,12 +252,14 @@ impl Vault {
                 .flatten()
                 .any(|allowed| allowed.eq_ignore_ascii_case(operation))
         };
+        let kind = KeyKind::of(&jwk);
+        self.kinds().insert(named, kind);
         Ok(KeyState {
             version: named,
             enabled: enabled(&attributes),
             expires: attributes.expires.map(SystemTime::from),
             not_before: attributes.not_before.map(SystemTime::from),
-            kind: KeyKind::of(&jwk),
+            kind,
             may_wrap: may("wrapKey"),
             may_unwrap: may("unwrapKey"),
             recovery: attributes.recovery_level.map(|level| level.to_string()),
@@ -321,10 +362,10 @@ impl<'a> OperationAnswer<'a> {
 }
 
 /// The body of wrapKey and unwrapKey, in a buffer that is wiped on drop. The SDK's own model would leave the DEK in memory.
-fn parameters(value: &[u8]) -> RequestContent<KeyOperationParameters> {
+fn parameters(algorithm: WrapAlgorithm, value: &[u8]) -> RequestContent<KeyOperationParameters> {
     let mut json = Zeroizing::new(String::with_capacity(64 + value.len() * 4 / 3));
     json.push_str(r#"{"alg":""#);
-    json.push_str(RSA_OAEP_256);
+    json.push_str(algorithm_name(algorithm));
     json.push_str(r#"","value":""#);
     BASE64_URL_SAFE_NO_PAD.encode_string(value, &mut json);
     json.push_str(r#""}"#);

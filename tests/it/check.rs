@@ -499,25 +499,25 @@ async fn every_step_is_explained() {
 }
 
 /// The stand-in, a store behind the adversary, and a configuration that names both.
-struct Site {
-    standin: Standin,
+pub struct Site {
+    pub standin: Standin,
     adversary: Adversary,
     endpoint: String,
-    data: PathBuf,
+    pub data: PathBuf,
     _store: store::Server,
 }
 
 /// What a check said.
-struct Report {
-    status: i32,
-    text: String,
+pub struct Report {
+    pub status: i32,
+    pub text: String,
     /// On standard error.
     beside: String,
     steps: Vec<Value>,
 }
 
 impl Site {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("check-{}-{number}", std::process::id()));
@@ -624,10 +624,20 @@ tenants = ["acme", "globex"]
     }
 
     /// With a changed configuration.
-    async fn check_with(&self, tenant: &str, change: impl FnOnce(String) -> String) -> Report {
+    pub async fn check_with(&self, tenant: &str, change: impl FnOnce(String) -> String) -> Report {
+        self.check_on_host(tenant, &[], change).await
+    }
+
+    /// With a changed configuration, on a host that sets these variables.
+    pub async fn check_on_host(
+        &self,
+        tenant: &str,
+        variables: &[(&str, &str)],
+        change: impl FnOnce(String) -> String,
+    ) -> Report {
         let file = self.write(change).display().to_string();
         let arguments = ["check", "--config", &file, "--tenant", tenant, "--json"];
-        let (status, text, beside) = self.run_apart(&arguments).await;
+        let (status, text, beside) = self.run_apart(&arguments, variables).await;
         let json: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
         let tenant_report = json["tenants"][0].clone();
         Report {
@@ -639,14 +649,15 @@ tenants = ["acme", "globex"]
     }
 
     async fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
-        let (status, text, _) = self.run_apart(arguments).await;
+        let (status, text, _) = self.run_apart(arguments, &[]).await;
         (status, text)
     }
 
     /// The program's status, its answer, and what it says beside; none of the secrets is in either.
-    async fn run_apart(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+    async fn run_apart(&self, arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
         let done = tokio::process::Command::new(BINARY)
             .args(arguments)
+            .envs(variables.iter().copied())
             .output()
             .await
             .unwrap();
@@ -691,25 +702,25 @@ impl Drop for Site {
 }
 
 impl Report {
-    fn step(&self, name: &str) -> &Value {
+    pub fn step(&self, name: &str) -> &Value {
         let found = self.steps.iter().find(|step| step["step"] == name);
         found.unwrap_or_else(|| panic!("no step {name} in {}", self.text))
     }
 
-    fn verdict(&self, step: &str) -> &str {
+    pub fn verdict(&self, step: &str) -> &str {
         self.step(step)["verdict"].as_str().unwrap()
     }
 
-    fn found(&self, step: &str) -> &str {
+    pub fn found(&self, step: &str) -> &str {
         self.step(step)["found"].as_str().unwrap()
     }
 
-    fn fix(&self, step: &str) -> String {
+    pub fn fix(&self, step: &str) -> String {
         self.step(step)["fix"].to_string().replace("\\\"", "\"")
     }
 
     /// The step failed for this reason, and its remedy names that.
-    fn fails(&self, step: &str, reason: &str, remedy: &str) {
+    pub fn fails(&self, step: &str, reason: &str, remedy: &str) {
         assert_eq!(self.verdict(step), "failed", "{step}: {}", self.text);
         assert_eq!(self.step(step)["reason"], reason, "{}", self.text);
         assert!(self.fix(step).contains(remedy), "{remedy}: {}", self.text);

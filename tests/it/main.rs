@@ -15,6 +15,7 @@ mod copy;
 mod deploy;
 mod dev;
 mod forgery;
+mod identities;
 mod layering;
 mod listener;
 mod multipart;

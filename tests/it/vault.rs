@@ -9,9 +9,10 @@ use portcullis::dev::standin::{Action, Fault, Network, Operation, Role, Standin,
 use portcullis::keys::identity::{Identity, PUBLIC_AUDIENCE};
 use portcullis::keys::key_url::{KeyUrl, VaultHosts};
 use portcullis::keys::refusal::{Blocked, IdentityFault, Refusal, Revoked, Service, Unavailable};
+use portcullis::keys::service::Wrapped;
 use portcullis::keys::transport::{Transport, TransportOptions};
 use portcullis::keys::vault::{KeyKind, Session, Vault};
-use portcullis::seal::KeyVersion;
+use portcullis::seal::{KeyVersion, WrapAlgorithm};
 
 const DEK: [u8; 32] = [0x5a; 32];
 
@@ -25,7 +26,10 @@ async fn a_dek_comes_back_under_either_identity() {
         assert!(state.enabled && state.may_wrap && state.may_unwrap);
         assert_eq!(state.kind, KeyKind::Rsa { bits: 2048, hsm: false });
         let wrapped = vault.wrap(&session, state.version, &DEK).await.unwrap();
-        assert_eq!(wrapped.len(), 256);
+        assert_eq!(
+            (wrapped.algorithm, wrapped.bytes.len()),
+            (WrapAlgorithm::RsaOaep256, 256)
+        );
         assert_eq!(
             vault.unwrap(&session, state.version, &wrapped).await.unwrap().expose(),
             &DEK
@@ -194,9 +198,9 @@ async fn rotation_leaves_old_versions_and_a_disabled_newest_shows() {
 async fn a_tampered_envelope_is_no_refusal_of_the_key() {
     let azure = Azure::start().await;
     let mut tenant = Tenant::open(azure.vault("acme", azure.federated())).await;
-    tenant.wrapped[100] ^= 1;
+    tenant.wrapped.bytes[100] ^= 1;
     assert_eq!(tenant.prove().await, Err(Refusal::BadEnvelope));
-    tenant.wrapped.truncate(17);
+    tenant.wrapped.bytes.truncate(17);
     assert_eq!(tenant.prove().await, Err(Refusal::BadEnvelope));
 }
 
@@ -355,7 +359,7 @@ struct Tenant {
     vault: Vault,
     session: Session,
     version: KeyVersion,
-    wrapped: Vec<u8>,
+    wrapped: Wrapped,
 }
 
 impl Tenant {

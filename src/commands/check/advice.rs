@@ -1,7 +1,7 @@
 //! What to do about a refusal: the role or the `az` command that repairs it, and who has to run it. The commands are those of
 //! docs/onboarding.md.
 
-use crate::keys::identity::Identity;
+use crate::keys::identity::{Identity, PUBLIC_AUDIENCE};
 use crate::keys::key_url::KeyUrl;
 use crate::keys::refusal::{Blocked, IdentityFault, Refusal, Revoked, Service, Unavailable};
 
@@ -47,11 +47,36 @@ impl Advice<'_> {
 
     /// Takes a role from the gate that it does not need.
     pub fn take_away(&self, role: &str, whole_vault: bool) -> String {
+        if self.is_hsm() {
+            let scope = if whole_vault {
+                "/keys".to_owned()
+            } else {
+                format!("/keys/{}", self.key.name())
+            };
+            return format!(
+                "az keyvault role assignment delete --hsm-name {} --role \"{role}\" --assignee {} --scope {scope}",
+                self.vault_name(),
+                self.principal()
+            );
+        }
         let scope = if whole_vault { self.vault_scope() } else { self.scope() };
         format!(
             "az role assignment delete --role \"{role}\" --assignee {} --scope {scope}",
             self.principal()
         )
+    }
+
+    /// The one role that the gate needs.
+    pub fn role(&self) -> &'static str {
+        if self.is_hsm() { HSM_ROLE } else { ROLE }
+    }
+
+    /// The role of whoever manages keys.
+    pub fn officer(&self) -> &'static str {
+        match self.is_hsm() {
+            true => "Managed HSM Crypto Officer",
+            false => "Key Vault Crypto Officer",
+        }
     }
 
     /// Makes the key impossible to purge before its retention is over.
@@ -72,8 +97,18 @@ impl Advice<'_> {
     /// The application's client id, where there is one.
     fn app(&self) -> Option<&str> {
         match self.identity {
-            Identity::Federated { app, .. } | Identity::Workload { app, .. } => Some(app.as_str()),
-            _ => None,
+            Identity::Federated { app, .. }
+            | Identity::Workload { app, .. }
+            | Identity::Certificate { app, .. }
+            | Identity::Secret { app, .. } => Some(app.as_str()),
+            Identity::Managed { .. } | Identity::AzureArc(_) => None,
+        }
+    }
+
+    fn audience(&self) -> &str {
+        match self.identity {
+            Identity::Federated { audience, .. } => audience,
+            _ => PUBLIC_AUDIENCE,
         }
     }
 
@@ -91,6 +126,10 @@ impl Advice<'_> {
             (Some(app), _) => format!("\"$(az ad sp show --id {app} --query id -o tsv)\""),
             (None, Some(id)) => {
                 format!("\"$(az identity list --query \"[?clientId=='{id}'].principalId\" -o tsv)\"")
+            }
+            (None, None) if matches!(self.identity, Identity::AzureArc(_)) => {
+                "\"$(az connectedmachine show --resource-group GROUP --name MACHINE --query identity.principalId -o tsv)\""
+                    .to_owned()
             }
             (None, None) => "PRINCIPAL_ID_OF_THE_MACHINE".to_owned(),
         }
@@ -116,7 +155,19 @@ impl Advice<'_> {
     }
 
     fn is_hsm(&self) -> bool {
-        self.key.vault().contains(".managedhsm.")
+        self.key.is_hsm()
+    }
+
+    /// Who gives the gate its identity.
+    fn identity_service(&self) -> &'static str {
+        match self.identity {
+            Identity::AzureArc(_) => "the agent of Azure Arc (127.0.0.1, port 40342; see `azcmagent show`)",
+            Identity::Workload { .. } => "the service account's token",
+            Identity::Certificate { .. } | Identity::Secret { .. } => "the gate's own credential",
+            Identity::Federated { .. } | Identity::Managed { .. } => {
+                "the managed identity endpoint (169.254.169.254, or what IDENTITY_ENDPOINT names)"
+            }
+        }
     }
 
     /// How `az keyvault key` is told which key.
@@ -168,7 +219,7 @@ impl Advice<'_> {
         let host = match reason.by() {
             Service::Vault => self.key.vault().to_owned(),
             Service::Entra => "Entra".to_owned(),
-            Service::Identity => "the managed identity endpoint (169.254.169.254)".to_owned(),
+            Service::Identity => self.identity_service().to_owned(),
             Service::Gate => "the gate".to_owned(),
         };
         match reason {
@@ -182,7 +233,12 @@ impl Advice<'_> {
                 "see who answers for {host}: openssl s_client -connect; a proxy that breaks TLS needs `ca_file`"
             )],
             Unavailable::Timeout { .. } | Unavailable::Unreachable { .. } => {
-                vec![format!("allow connections from here to {host}, port 443")]
+                let port = if reason.by() == Service::Identity {
+                    ""
+                } else {
+                    ", port 443"
+                };
+                vec![format!("allow connections from here to {host}{port}")]
             }
             Unavailable::Blocked(reason) => self.blocked(reason),
             Unavailable::Identity(fault) => self.faulty(fault),
@@ -216,7 +272,7 @@ impl Advice<'_> {
                 vec!["this is no vault that may be trusted: see who answers for its name".to_owned()]
             }
             Blocked::TokenRefused => vec![format!(
-                "see the machine's clock, and that `authority` is the cloud that {vault} is in"
+                "see the machine's clock, and that the identity's `cloud` is the one that {vault} is in"
             )],
             Blocked::TenantUnknown => {
                 vec!["set `entra_tenant` to the customer's: az account show --query tenantId".to_owned()]
@@ -234,22 +290,42 @@ impl Advice<'_> {
         let app = self.app().unwrap_or("APP_ID");
         let id = self.managed_identity().unwrap_or("CLIENT_ID");
         let command = match fault {
+            IdentityFault::NotAssigned if matches!(self.identity, Identity::AzureArc(_)) => {
+                "see that the machine is connected to Azure: azcmagent show".to_owned()
+            }
             IdentityFault::NotAssigned => format!(
                 "az vm identity assign --identities \"$(az identity list --query \"[?clientId=='{id}'].id\" -o tsv)\" … \
                  (or az webapp / az containerapp identity assign)"
             ),
             IdentityFault::UnsupportedHost => {
-                "run the gate where managed identity is served by IMDS or App Service, or use kind = \"workload\""
+                "run the gate where managed identity is served by IMDS, App Service or Container Apps, or use another kind: \
+                 \"azure-arc\" on a connected machine, \"workload\" on Kubernetes, \"certificate\" anywhere"
                     .to_owned()
             }
             IdentityFault::TokenFile => {
                 "see that the pod has azure.workload.identity/use: \"true\" and `token_file` is what is mounted"
                     .to_owned()
             }
+            IdentityFault::ArcChallenge => {
+                "let the gate's user read the agent's challenges: usermod --append --groups himds USER, and start it again"
+                    .to_owned()
+            }
+            IdentityFault::CertificateUnknown => format!(
+                "az ad app credential reset --id {app} --append --cert @CERTIFICATE.pem, with the certificate that the gate has; \
+                 and see that it has not expired"
+            ),
+            IdentityFault::SecretRefused => format!("az ad app credential reset --id {app} --append"),
+            IdentityFault::AssertionTime => "see the machine's clock, and on Kubernetes that the token is renewed".to_owned(),
+            IdentityFault::FederationMismatch if matches!(self.identity, Identity::Workload { .. }) => format!(
+                "az ad app federated-credential create --id {app} --parameters '{{\"name\":\"portcullis\",\
+                 \"issuer\":\"ISSUER_OF_THE_CLUSTER\",\"subject\":\"system:serviceaccount:NAMESPACE:NAME\",\
+                 \"audiences\":[\"api://AzureADTokenExchange\"]}}'"
+            ),
             IdentityFault::FederationMismatch => format!(
                 "az ad app federated-credential create --id {app} --parameters '{{\"name\":\"portcullis\",\
                  \"issuer\":\"https://login.microsoftonline.com/ISV_TENANT/v2.0\",\"subject\":\"PRINCIPAL_ID_OF_THE_IDENTITY\",\
-                 \"audiences\":[\"api://AzureADTokenExchange\"]}}'"
+                 \"audiences\":[\"{}\"]}}'",
+                self.audience()
             ),
             IdentityFault::AppElsewhere => {
                 "the application and the managed identity must be of one tenant: register the application there"
@@ -266,8 +342,7 @@ impl Advice<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::identity::{Authority, PUBLIC_AUDIENCE};
-    use crate::keys::key_url::VaultHosts;
+    use crate::keys::identity::{Authority, Cloud};
 
     fn federated() -> Identity {
         Identity::Federated {
@@ -345,6 +420,6 @@ mod tests {
     }
 
     fn key(url: &str) -> KeyUrl {
-        KeyUrl::parse(url, &VaultHosts::default()).unwrap()
+        KeyUrl::parse(url, &Cloud::Public.vaults()).unwrap()
     }
 }

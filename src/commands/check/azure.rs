@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use crate::commands::check::advice::{Advice, ROLE};
+use crate::commands::check::advice::Advice;
 use crate::commands::check::clock;
 use crate::commands::check::report::{Finding, Step};
 use crate::config::Tenant;
 use crate::keys::identity::Identity;
 use crate::keys::refusal::{Blocked, IdentityFault, Refusal, Revoked, Service, Unavailable};
 use crate::keys::survey::{Excess, Knock};
-use crate::keys::vault::{KeyKind, KeyState, Session, Vault, VersionState};
+use crate::keys::vault::{KeyKind, KeyState, Session, Vault, VersionState, algorithm_name};
 use crate::seal::{Dek, KeyVersion};
 
 /// A key that ends within this is warned about.
@@ -94,7 +94,12 @@ impl Azure<'_> {
             Identity::Managed { managed_identity: None } => {
                 "the system-assigned managed identity gave a token".to_owned()
             }
-            _ => "the gate's own credential was read".to_owned(),
+            Identity::Workload { .. } => "the service account's token was read".to_owned(),
+            Identity::Certificate { certificate, .. } => {
+                format!("certificate {} signed an assertion", certificate.thumbprint())
+            }
+            Identity::AzureArc(_) => "the connected machine's identity gave a token".to_owned(),
+            Identity::Secret { .. } => "a client secret was read: for trials only".to_owned(),
         };
         let refusal = match session {
             Ok(session) => {
@@ -112,7 +117,12 @@ impl Azure<'_> {
         let federation = matches!(
             refusal,
             Refusal::Unavailable(Unavailable::Identity(
-                IdentityFault::FederationMismatch | IdentityFault::AppElsewhere | IdentityFault::AppDeactivated
+                IdentityFault::FederationMismatch
+                    | IdentityFault::AppElsewhere
+                    | IdentityFault::AppDeactivated
+                    | IdentityFault::CertificateUnknown
+                    | IdentityFault::SecretRefused
+                    | IdentityFault::AssertionTime
             ))
         );
         match refusal.by() {
@@ -210,12 +220,21 @@ impl Azure<'_> {
                     bits >= LEAST_BITS,
                 )
             }
-            KeyKind::Symmetric => (format!("symmetric, version {version}"), false),
+            // The HSM does not say how long it is; wrapping takes 256 bits.
+            KeyKind::Symmetric => (
+                format!("symmetric (oct-HSM), version {version}"),
+                self.vault.key().is_hsm(),
+            ),
             KeyKind::Other => (format!("no key that wraps, version {version}"), false),
         };
         if !fits {
+            let or = match self.vault.key().is_hsm() {
+                true => ", or --kty oct-HSM --size 256",
+                false => "",
+            };
             let advice = format!(
-                "the customer: az keyvault key create --kty RSA --size 3072 --ops wrapKey unwrapKey …: RSA of {LEAST_BITS} bits at least"
+                "the customer: az keyvault key create --kty RSA --size 3072 --ops wrapKey unwrapKey …: RSA of {LEAST_BITS} bits \
+                 at least{or}"
             );
             return (Finding::failed(Step::Key, kind).fix([advice]), false);
         }
@@ -292,7 +311,11 @@ impl Azure<'_> {
         let asked = tokio::time::Instant::now();
         outcome.findings.push(Finding::ok(
             Step::Wrap,
-            format!("a random DEK is {} bytes wrapped", wrapped.len()),
+            format!(
+                "a random DEK is {} bytes wrapped, with {}",
+                wrapped.bytes.len(),
+                algorithm_name(wrapped.algorithm)
+            ),
         ));
         outcome
             .findings
@@ -340,15 +363,13 @@ impl Azure<'_> {
         if excess.contains(&Excess::WholeVault) {
             found.push("its role is on the whole vault, not on the key alone");
             advice.push(self.advice().grant());
-            advice.push(self.advice().take_away(ROLE, true));
+            advice.push(self.advice().take_away(self.advice().role(), true));
         }
         let managing = excess.contains(&Excess::DeletedKeys) || excess.contains(&Excess::RotationPolicy);
         if managing {
-            found.push("it holds a role that manages keys, such as Key Vault Crypto Officer");
-            advice.push(
-                self.advice()
-                    .take_away("Key Vault Crypto Officer", excess.contains(&Excess::WholeVault)),
-            );
+            let officer = self.advice().officer();
+            found.push("it holds a role that manages keys, such as Crypto Officer");
+            advice.push(self.advice().take_away(officer, excess.contains(&Excess::WholeVault)));
         }
         Finding::warning(
             Step::Rights,

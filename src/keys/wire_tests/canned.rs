@@ -1,10 +1,11 @@
 //! Canned answers of the three services, and what stands where the HTTP client does to give them.
 
-use crate::keys::identity::{EntraId, Identity, PUBLIC_AUDIENCE};
-use crate::keys::key_url::{KeyUrl, VaultHosts};
+use crate::keys::identity::{Cloud, EntraId, Identity, PUBLIC_AUDIENCE};
+use crate::keys::key_url::KeyUrl;
+use crate::keys::service::Wrapped;
 use crate::keys::transport::Transport;
 use crate::keys::vault::Vault;
-use crate::seal::KeyVersion;
+use crate::seal::{KeyVersion, WrapAlgorithm};
 use async_trait::async_trait;
 use azure_core::http::headers::Headers;
 use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request};
@@ -28,6 +29,14 @@ pub fn id(text: &str) -> EntraId {
 
 pub fn version() -> KeyVersion {
     VERSION.parse().unwrap()
+}
+
+/// Wrapped by RSA.
+pub fn wrapped(bytes: &[u8]) -> Wrapped {
+    Wrapped {
+        algorithm: WrapAlgorithm::RsaOaep256,
+        bytes: bytes.to_vec(),
+    }
 }
 
 pub fn imds_token() -> Reply {
@@ -167,7 +176,7 @@ impl Azure {
     }
 
     pub fn vault(&self, identity: Identity) -> Vault {
-        let key = KeyUrl::parse("https://acme.vault.azure.net/keys/cmk", &VaultHosts::default()).unwrap();
+        let key = KeyUrl::parse("https://acme.vault.azure.net/keys/cmk", &Cloud::Public.vaults()).unwrap();
         Vault::new(key, identity, self.transport())
     }
 }

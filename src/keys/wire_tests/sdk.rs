@@ -5,6 +5,7 @@ use crate::keys::key_url::{KeyUrl, VaultHosts};
 use crate::keys::refusal::{Blocked, IdentityFault, Refusal, Revoked, Service, Unavailable};
 use crate::keys::vault::{KeyKind, Session, Vault};
 use crate::keys::wire_tests::canned::*;
+use crate::seal::Dek;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -21,10 +22,7 @@ async fn a_dek_is_unwrapped_with_a_token_of_the_customers_tenant() {
     ]);
     let vault = azure.vault(federated());
     let session = vault.session().await.unwrap();
-    assert_eq!(
-        vault.unwrap(&session, version(), b"wrapped").await.unwrap().expose(),
-        &DEK
-    );
+    assert_eq!(unwrap(&vault, &session).await.unwrap().expose(), &DEK);
 
     let sent = azure.sent();
     assert_eq!(
@@ -60,7 +58,10 @@ async fn a_dek_is_unwrapped_with_a_token_of_the_customers_tenant() {
 async fn a_dek_is_wrapped_under_the_version_asked_for() {
     let (azure, vault, session) = session().await;
     azure.answer([operation(VERSION, b"wrapped")]);
-    assert_eq!(vault.wrap(&session, version(), &DEK).await.unwrap(), b"wrapped");
+    assert_eq!(
+        vault.wrap(&session, version(), &DEK).await.unwrap(),
+        wrapped(b"wrapped")
+    );
     let sent = azure.sent();
     assert!(
         sent[0]
@@ -78,8 +79,8 @@ async fn a_dek_is_wrapped_under_the_version_asked_for() {
 async fn a_session_keeps_the_token_it_began_with() {
     let (azure, vault, session) = session().await;
     azure.answer([unwrapped(&DEK), unwrapped(&DEK)]);
-    vault.unwrap(&session, version(), b"w").await.unwrap();
-    vault.unwrap(&session, version(), b"w").await.unwrap();
+    unwrap(&vault, &session).await.unwrap();
+    unwrap(&vault, &session).await.unwrap();
     assert!(
         azure
             .sent()
@@ -89,7 +90,7 @@ async fn a_session_keeps_the_token_it_began_with() {
 
     azure.answer([imds_token(), entra_token("another"), challenge(TENANT), unwrapped(&DEK)]);
     let fresh = vault.session().await.unwrap();
-    vault.unwrap(&fresh, version(), b"w").await.unwrap();
+    vault.unwrap(&fresh, version(), &wrapped(b"w")).await.unwrap();
     assert_eq!(
         azure.sent().last().unwrap().authorization.as_deref(),
         Some("Bearer another")
@@ -104,7 +105,7 @@ async fn a_managed_identity_asks_for_the_vaults_resource_itself() {
         managed_identity: Some(id(IDENTITY)),
     });
     let session = vault.session().await.unwrap();
-    vault.unwrap(&session, version(), b"w").await.unwrap();
+    unwrap(&vault, &session).await.unwrap();
     let sent = azure.sent();
     assert!(
         sent[0].url.contains("resource=https%3A%2F%2Fvault.azure.net&"),
@@ -146,7 +147,7 @@ async fn a_challenge_of_another_tenant_gets_no_token() {
         let azure = Azure::answering([imds_token(), entra_token("vault-token"), other]);
         let vault = azure.vault(federated());
         let session = vault.session().await.unwrap();
-        let refused = vault.unwrap(&session, version(), b"w").await.unwrap_err();
+        let refused = unwrap(&vault, &session).await.unwrap_err();
         assert_eq!(refused, Blocked::OtherTenant.into());
         assert!(azure.sent().iter().all(|sent| sent.authorization.is_none()));
     }
@@ -169,7 +170,7 @@ async fn a_challenge_for_another_resource_gets_no_token() {
     let vault = azure.vault(federated());
     let session = vault.session().await.unwrap();
     assert_eq!(
-        vault.unwrap(&session, version(), b"w").await.unwrap_err(),
+        unwrap(&vault, &session).await.unwrap_err(),
         Blocked::BadChallenge.into()
     );
     assert!(azure.sent().iter().all(|sent| sent.authorization.is_none()));
@@ -193,7 +194,7 @@ async fn on_this_machine_a_challenge_cannot_choose_the_resource() {
     )]);
     let vault = Vault::new(key, federated(), azure.transport());
     let session = vault.session().await.unwrap();
-    vault.unwrap(&session, version(), b"w").await.unwrap();
+    unwrap(&vault, &session).await.unwrap();
     let sent = azure.sent();
     assert_eq!(
         sent.iter()
@@ -214,10 +215,7 @@ async fn a_refused_token_is_no_revocation() {
     );
     let again = json_answer(401, &[("www-authenticate", &bearer(TENANT))], &moved);
     azure.answer([again.clone(), again]);
-    assert_eq!(
-        vault.unwrap(&session, version(), b"w").await.unwrap_err(),
-        Blocked::WrongIssuer.into()
-    );
+    assert_eq!(unwrap(&vault, &session).await.unwrap_err(), Blocked::WrongIssuer.into());
 }
 
 #[tokio::test]
@@ -229,10 +227,7 @@ async fn a_no_with_line_breaks_is_still_understood() {
         "Caller is not authorized.\r\nAssignment: (not found)\r\n",
     );
     azure.answer([json_answer(403, &[], &rbac)]);
-    assert_eq!(
-        vault.unwrap(&session, version(), b"w").await.unwrap_err(),
-        Revoked::RoleMissing.into()
-    );
+    assert_eq!(unwrap(&vault, &session).await.unwrap_err(), Revoked::RoleMissing.into());
 }
 
 #[tokio::test]
@@ -255,7 +250,7 @@ async fn a_refusal_is_asked_for_once() {
     let (azure, vault, session) = session().await;
     for status in [429, 500, 503] {
         azure.answer([answer(status, &[("retry-after", "60")], "")]);
-        let refused = vault.unwrap(&session, version(), b"w").await.unwrap_err();
+        let refused = unwrap(&vault, &session).await.unwrap_err();
         assert_eq!((refused.by(), azure.sent().len()), (Service::Vault, 1), "{status}");
         assert_eq!(
             refused.retry_after(),
@@ -263,7 +258,7 @@ async fn a_refusal_is_asked_for_once() {
         );
     }
     azure.answer([answer(429, &[("x-ms-retry-after-ms", "1500")], "")]);
-    let refused = vault.unwrap(&session, version(), b"w").await.unwrap_err();
+    let refused = unwrap(&vault, &session).await.unwrap_err();
     assert_eq!(refused.retry_after(), Some(Duration::from_millis(1500)));
 }
 
@@ -271,7 +266,7 @@ async fn a_refusal_is_asked_for_once() {
 async fn silence_ends_at_the_deadline() {
     let (azure, vault, session) = session().await;
     azure.answer([Reply::Silence]);
-    let refused = vault.unwrap(&session, version(), b"w").await.unwrap_err();
+    let refused = unwrap(&vault, &session).await.unwrap_err();
     assert_eq!(refused, Unavailable::Timeout { by: Service::Vault }.into());
 
     azure.answer([imds_token(), Reply::Silence]);
@@ -326,7 +321,7 @@ async fn an_unwrapped_value_that_is_no_dek_is_a_bad_envelope() {
     let (azure, vault, session) = session().await;
     for value in [&[7; 31][..], &[7; 33], &[7; 64], &[]] {
         azure.answer([unwrapped(value)]);
-        let refused = vault.unwrap(&session, version(), b"w").await.unwrap_err();
+        let refused = unwrap(&vault, &session).await.unwrap_err();
         assert_eq!(refused, Refusal::BadEnvelope, "{} bytes", value.len());
     }
 }
@@ -340,11 +335,11 @@ async fn an_answer_for_another_key_is_not_taken() {
     }
     .into();
     azure.answer([operation(OLDER, &DEK)]);
-    assert_eq!(vault.unwrap(&session, version(), b"w").await.unwrap_err(), unrecognised);
+    assert_eq!(unwrap(&vault, &session).await.unwrap_err(), unrecognised);
     azure.answer([key(OLDER, true)]);
     assert_eq!(vault.state(&session, version()).await.unwrap_err(), unrecognised);
     azure.answer([answer(200, &[("content-type", "text/html")], "<html>")]);
-    assert_eq!(vault.unwrap(&session, version(), b"w").await.unwrap_err(), unrecognised);
+    assert_eq!(unwrap(&vault, &session).await.unwrap_err(), unrecognised);
 }
 
 #[tokio::test]
@@ -408,7 +403,7 @@ async fn an_expired_session_says_so() {
     let vault = azure.vault(federated());
     let session = vault.session().await.unwrap();
     assert_eq!(
-        vault.unwrap(&session, version(), b"w").await.unwrap_err(),
+        unwrap(&vault, &session).await.unwrap_err(),
         IdentityFault::SessionExpired.into()
     );
 }
@@ -434,11 +429,11 @@ async fn no_log_line_holds_a_token_an_assertion_or_a_dek() {
 
     let (azure, vault, session) = session().await;
     azure.answer([unwrapped(&DEK), operation(VERSION, b"wrapped")]);
-    vault.unwrap(&session, version(), b"wrapped").await.unwrap();
+    unwrap(&vault, &session).await.unwrap();
     vault.wrap(&session, version(), &DEK).await.unwrap();
     let rbac = kv_error("Forbidden", "ForbiddenByRbac", "Caller: appid=somebody");
     azure.answer([json_answer(403, &[], &rbac)]);
-    vault.unwrap(&session, version(), b"wrapped").await.unwrap_err();
+    unwrap(&vault, &session).await.unwrap_err();
 
     let logged = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     assert!(logged.contains("Forbidden/ForbiddenByRbac"), "{logged}");
@@ -460,6 +455,11 @@ impl std::io::Write for Lines {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+/// Asks for something to be unwrapped.
+async fn unwrap(vault: &Vault, session: &Session) -> Result<Dek, Refusal> {
+    vault.unwrap(session, version(), &wrapped(b"wrapped")).await
 }
 
 /// A vault with a session whose challenge is over.

@@ -43,7 +43,7 @@ async fn cold(scene: &Scene, count: u64) -> Vec<(Object, Vec<u8>)> {
         .wrap(&session, theft.envelope.version(), dek.expose())
         .await
         .unwrap();
-    let envelope = theft.vouched(&dek, theft.envelope.cmk(), theft.envelope.version(), &wrapped);
+    let envelope = theft.vouched(&dek, theft.envelope.cmk(), theft.envelope.version(), &wrapped.bytes);
     let sealed = (0..count).map(|seed| {
         let words = plain(LEN + usize::try_from(seed).unwrap(), 100 + seed);
         let mut object = theft.whole_under(&dek, &envelope, "victim", &words);

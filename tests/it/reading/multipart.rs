@@ -177,7 +177,7 @@ async fn each_part_opens_under_its_own_dek() {
     let session = vault.session().await.unwrap();
     let version = theft.envelope.version();
     let wrapped = vault.wrap(&session, version, dek.expose()).await.unwrap();
-    let envelope = theft.vouched(&dek, theft.envelope.cmk(), version, &wrapped);
+    let envelope = theft.vouched(&dek, theft.envelope.cmk(), version, &wrapped.bytes);
     let (first, rest) = scene.plain.split_at(FIRST);
     let (second, last) = rest.split_at(SECOND);
     let parts = [

@@ -2,7 +2,7 @@
 //! gate tells them apart when they are all genuine.
 
 use bytes::BytesMut;
-use portcullis::keys::service::{Epoch, Keyring};
+use portcullis::keys::service::{Epoch, Keyring, Wrapped};
 use portcullis::seal::{
     CHUNK_LEN, CmkRef, Dek, Domain, Envelope, Header, KeyVersion, OriginSecrets, Place, PlainLen, Sealer,
     WrapAlgorithm, seal_whole,
@@ -27,8 +27,14 @@ impl Theft {
         let record = records.unwrap().into_iter().next().expect("a DEK has been made");
         let vault = world.vault(customer);
         let session = vault.session().await.unwrap();
-        let (version, wrapped) = (record.envelope.version(), record.envelope.wrapped());
-        let dek = vault.unwrap(&session, version, wrapped).await.unwrap();
+        let wrapped = Wrapped {
+            algorithm: record.envelope.algorithm(),
+            bytes: record.envelope.wrapped().to_vec(),
+        };
+        let dek = vault
+            .unwrap(&session, record.envelope.version(), &wrapped)
+            .await
+            .unwrap();
         Self {
             dek,
             envelope: record.envelope,
@@ -52,7 +58,7 @@ impl Theft {
             WrapAlgorithm::RsaOaep256,
             cmk,
             version,
-            &wrapped,
+            &wrapped.bytes,
             &tenant,
             dek.id(),
             &guess,

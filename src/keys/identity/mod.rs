@@ -1,30 +1,40 @@
-//! Who the proxy is to a vault: the identities of the two use cases and of Kubernetes, each able to exchange a token at once,
-//! past every cache of the SDK (its credentials keep tokens until 5 minutes before they end and cannot be told otherwise).
+//! Who the proxy is to a vault: the identities of the two use cases, of Kubernetes and of machines outside of Azure, each able to
+//! exchange a token at once, past every cache of the SDK (its credentials keep tokens until 5 minutes before they end and cannot
+//! be told otherwise).
+
+mod arc;
+mod certificate;
+mod cloud;
+
+pub use arc::ArcAgent;
+pub use certificate::{Certificate, CertificateError};
+pub use cloud::Cloud;
 
 use crate::keys::classify::{classify_entra, classify_identity};
 use crate::keys::refusal::{IdentityFault, Refusal, Service, Unavailable};
 use crate::keys::transport::{Seen, Transport};
+use arc::ArcCredential;
 use async_trait::async_trait;
 use azure_core::cloud::CustomConfiguration;
-use azure_core::credentials::{AccessToken, TokenCredential};
+use azure_core::credentials::{AccessToken, Secret, TokenCredential};
 use azure_core::http::{ClientMethodOptions, ClientOptions, Url};
 use azure_identity::{
-    ClientAssertion, ClientAssertionCredential, ClientAssertionCredentialOptions, ManagedIdentityCredential,
-    ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
+    ClientAssertion, ClientAssertionCredential, ClientAssertionCredentialOptions, ClientSecretCredential,
+    ClientSecretCredentialOptions, ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId,
+    WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
 };
+use certificate::CertifiedAssertion;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
-/// The audience of the assertion in the public cloud; others are `…USGov` and `…China` (Entra's
-/// workload-identity-federation-config-app-trust-managed-identity).
+/// The audience of the assertion in the public cloud; [`Cloud::exchange`] has the others'.
 pub const PUBLIC_AUDIENCE: &str = "api://AzureADTokenExchange";
 
-/// The public cloud's Entra.
-pub const PUBLIC_AUTHORITY: &str = "https://login.microsoftonline.com";
-
-/// How the proxy proves itself for one tenant's key. Identifiers only; the secrets are the platform's.
+/// How the proxy proves itself for one tenant's key. Identifiers, where the platform keeps the secrets; a certificate's key where
+/// there is no such platform.
 #[derive(Clone, Debug)]
 pub enum Identity {
     /// The key is in the customer's vault: a managed identity vouches for a multitenant application in the customer's tenant.
@@ -57,7 +67,36 @@ pub enum Identity {
         /// The projected service account token; read anew for each session, for Kubernetes rotates it.
         token_file: PathBuf,
     },
+    /// A certificate vouches for the application: for machines outside of Azure and of Kubernetes.
+    Certificate {
+        /// The application's client id.
+        app: EntraId,
+        /// The customer's tenant.
+        tenant: EntraId,
+        /// Where the customer's tenant is.
+        authority: Authority,
+        /// What is registered with the application.
+        certificate: Certificate,
+    },
+    /// The key is in a vault of the proxy's own tenant, and the machine is connected to Azure by Azure Arc. As with `Managed`, the
+    /// agent keeps tokens.
+    AzureArc(ArcAgent),
+    /// A client secret vouches for the application. For stand-ins and trials only: whoever copies it is the application.
+    Secret {
+        /// The application's client id.
+        app: EntraId,
+        /// The customer's tenant.
+        tenant: EntraId,
+        /// Where the customer's tenant is.
+        authority: Authority,
+        /// The secret.
+        secret: ClientSecret,
+    },
 }
+
+/// A client secret. It never shows in logs.
+#[derive(Clone)]
+pub struct ClientSecret(Arc<Zeroizing<String>>);
 
 /// A tenant, client or object id: a GUID, lower-case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -65,7 +104,7 @@ pub struct EntraId(String);
 
 /// Entra's endpoint for a cloud: an https origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Authority(String);
+pub struct Authority(pub(in crate::keys::identity) String);
 
 /// What is wrong with an identity's settings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,7 +122,19 @@ impl Identity {
     /// # Errors
     /// Why there is none.
     pub async fn exchange(&self, transport: &Transport, scope: &str) -> Result<AccessToken, Refusal> {
-        let credential: Arc<dyn TokenCredential> = match self {
+        let credential = self.credential(transport)?;
+        transport
+            .observe(credential.get_token(&[scope], None))
+            .await
+            .map_err(refusal)
+    }
+
+    /// A credential that has no token yet.
+    fn credential(&self, transport: &Transport) -> Result<Arc<dyn TokenCredential>, Refusal> {
+        let options = |authority: &Authority| ClientAssertionCredentialOptions {
+            client_options: authority.options(transport),
+        };
+        Ok(match self {
             Self::Managed { managed_identity } => managed(managed_identity.as_ref(), transport)?,
             Self::Federated {
                 managed_identity,
@@ -96,11 +147,7 @@ impl Identity {
                     identity: managed(Some(managed_identity), transport)?,
                     audience: audience.clone(),
                 };
-                let options = ClientAssertionCredentialOptions {
-                    client_options: authority.options(transport),
-                };
-                ClientAssertionCredential::new(tenant.0.clone(), app.0.clone(), assertion, Some(options))
-                    .map_err(|_| IdentityFault::Unusable)?
+                asserting(assertion, app, tenant, options(authority))?
             }
             Self::Workload {
                 app,
@@ -108,26 +155,49 @@ impl Identity {
                 authority,
                 token_file,
             } => WorkloadIdentityCredential::new(Some(WorkloadIdentityCredentialOptions {
-                credential_options: ClientAssertionCredentialOptions {
-                    client_options: authority.options(transport),
-                },
+                credential_options: options(authority),
                 client_id: Some(app.0.clone()),
                 tenant_id: Some(tenant.0.clone()),
                 token_file_path: Some(token_file.clone()),
             }))
             .map_err(|_| IdentityFault::TokenFile)?,
-        };
-        transport
-            .observe(credential.get_token(&[scope], None))
-            .await
-            .map_err(refusal)
+            Self::Certificate {
+                app,
+                tenant,
+                authority,
+                certificate,
+            } => {
+                let assertion = CertifiedAssertion::new(certificate, app, tenant, authority);
+                asserting(assertion, app, tenant, options(authority))?
+            }
+            Self::AzureArc(agent) => Arc::new(ArcCredential {
+                agent: agent.clone(),
+                transport: transport.clone(),
+            }),
+            Self::Secret {
+                app,
+                tenant,
+                authority,
+                secret,
+            } => {
+                let options = ClientSecretCredentialOptions {
+                    client_options: authority.options(transport),
+                };
+                let secret = Secret::new(secret.0.to_string());
+                ClientSecretCredential::new(&tenant.0, app.0.clone(), secret, Some(options))
+                    .map_err(|_| IdentityFault::Unusable)?
+            }
+        })
     }
 
     /// The tenant that a vault must name in its challenge, where the configuration knows it.
     pub fn tenant(&self) -> Option<&EntraId> {
         match self {
-            Self::Federated { tenant, .. } | Self::Workload { tenant, .. } => Some(tenant),
-            Self::Managed { .. } => None,
+            Self::Federated { tenant, .. }
+            | Self::Workload { tenant, .. }
+            | Self::Certificate { tenant, .. }
+            | Self::Secret { tenant, .. } => Some(tenant),
+            Self::Managed { .. } | Self::AzureArc(_) => None,
         }
     }
 }
@@ -159,6 +229,16 @@ fn managed(id: Option<&EntraId>, transport: &Transport) -> Result<Arc<ManagedIde
     .map_err(|_| IdentityFault::UnsupportedHost.into())
 }
 
+fn asserting(
+    assertion: impl ClientAssertion + 'static,
+    app: &EntraId,
+    tenant: &EntraId,
+    options: ClientAssertionCredentialOptions,
+) -> Result<Arc<dyn TokenCredential>, Refusal> {
+    let made = ClientAssertionCredential::new(tenant.0.clone(), app.0.clone(), assertion, Some(options));
+    Ok(made.map_err(|_| IdentityFault::Unusable)?)
+}
+
 /// The managed identity's token, as the application's assertion.
 #[derive(Debug)]
 struct ManagedAssertion {
@@ -171,6 +251,19 @@ impl ClientAssertion for ManagedAssertion {
     async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
         let token = self.identity.get_token(&[&self.audience], None).await?;
         Ok(token.token.secret().to_owned())
+    }
+}
+
+impl ClientSecret {
+    /// Keeps a secret.
+    pub fn new(secret: &str) -> Self {
+        Self(Arc::new(Zeroizing::new(secret.to_owned())))
+    }
+}
+
+impl fmt::Debug for ClientSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientSecret")
     }
 }
 
@@ -223,7 +316,7 @@ impl Authority {
 
 impl Default for Authority {
     fn default() -> Self {
-        Self(PUBLIC_AUTHORITY.to_owned())
+        Cloud::Public.authority()
     }
 }
 
