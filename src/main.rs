@@ -13,7 +13,7 @@ static ALLOCATOR: Allocator = portcullis::ALLOCATOR;
 
 /// A transparent encrypting storage proxy: every tenant's objects sealed under the tenant's own key.
 #[derive(Parser)]
-#[command(name = "portcullis", version, about)]
+#[command(name = "portcullis", version = commands::VERSION, about)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -17,6 +17,7 @@ use crate::admin::{Admin, Readiness, Rechecks};
 use crate::azure::account::{self as azure, Accounts};
 use crate::azure::auth::{Directory, Signers};
 use crate::cckm::CckmError;
+use crate::commands::fips::{Module, NotFips};
 use crate::commands::hardening::{Hardened, harden};
 use crate::commands::watching::{self, Watching};
 use crate::commands::{Outcome, sweeping};
@@ -48,6 +49,9 @@ pub enum ServeError {
     /// The client of a CipherTrust Manager could not be made.
     #[error("cckm: {0}")]
     Cckm(#[from] CckmError),
+    /// What was built for FIPS does not hold it.
+    #[error(transparent)]
+    Fips(#[from] NotFips),
     /// A socket, or the certificates of a store.
     #[error("{what}: {source}")]
     Io {
@@ -127,6 +131,8 @@ impl Gate {
         });
         let trail = trail.transpose()?;
         logs::start(config.log.format, &config.log.filter, trail.clone());
+        let module = Module::running()?;
+        tracing::info!(cryptography = %module, "starting");
         let (readiness, seen) = watch::channel(Readiness::Starting);
         let (shutdown, admin_stop) = (CancellationToken::new(), CancellationToken::new());
         let bound = Admin::bind(config.admin)

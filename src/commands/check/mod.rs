@@ -23,6 +23,7 @@ use serde::Serialize;
 use crate::cckm::CckmOptions;
 use crate::commands::check::azure::{Azure, KeyFindings};
 use crate::commands::check::report::{Finding, Report, Step, Verdict};
+use crate::commands::fips::Module;
 use crate::commands::hardening::harden;
 use crate::commands::serve::{self, runtime};
 use crate::commands::{Outcome, say};
@@ -114,6 +115,7 @@ fn misconfigured(mistakes: &Mistakes) -> Vec<Finding> {
 /// The tenants one after the other; each store once, however many of them use it.
 async fn examine(config: Config, tenant: Option<&str>) -> Result<Vec<Report>, String> {
     let clock = Clock::system();
+    let module = Module::running().map_err(|error| error.to_string())?;
     let transport = Transport::new(config.keys.transport.clone()).map_err(|error| error.to_string())?;
     let mut stores = HashMap::new();
     for (name, options) in config.stores {
@@ -128,6 +130,7 @@ async fn examine(config: Config, tenant: Option<&str>) -> Result<Vec<Report>, St
         keys: config.keys,
         cckm: config.cckm,
         transport,
+        module,
         clock,
         examined: BTreeMap::new(),
     };
@@ -164,6 +167,7 @@ struct Fleet {
     keys: KeyOptions,
     cckm: Vec<CckmOptions>,
     transport: Transport,
+    module: Module,
     clock: Clock,
     /// What was found of stores so far, and whether they can be written to.
     examined: BTreeMap<String, (Vec<Finding>, bool)>,
@@ -178,7 +182,10 @@ impl Fleet {
         mut used: BTreeSet<&str>,
     ) -> Report {
         let vault = Vault::new(tenant.key.clone(), tenant.identity.clone(), self.transport.clone());
-        let mut findings = vec![Finding::ok(Step::Configuration, format!("key {}", tenant.key))];
+        let mut findings = vec![Finding::ok(
+            Step::Configuration,
+            format!("key {}; cryptography of {}", tenant.key, self.module),
+        )];
         let azure = Azure { tenant, vault: &vault };
         let KeyFindings {
             findings: about_key,
