@@ -65,6 +65,18 @@ struct Dev {
 
 impl Dev {
     fn start(name: &str, azurite: &Path) -> Self {
+        for _ in 0..5 {
+            match Self::try_start(name, azurite) {
+                Ok(dev) => return dev,
+                // Another test took a port between its being chosen and its use.
+                Err(said) if said.contains("Address already in use") => {}
+                Err(said) => panic!("dev did not start:\n{said}"),
+            }
+        }
+        panic!("no port stays free");
+    }
+
+    fn try_start(name: &str, azurite: &Path) -> Result<Self, String> {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let (data, log) = (folder.join("data"), folder.join("log"));
         let _ = fs::remove_dir_all(&data);
@@ -96,8 +108,11 @@ impl Dev {
         let ready = lines
             .map_while(Result::ok)
             .any(|line| line.contains("Portcullis is running"));
-        assert!(ready, "dev did not start:\n{}", fs::read_to_string(&log).unwrap());
-        Self { child, data, log }
+        if !ready {
+            let _ = child.wait();
+            return Err(fs::read_to_string(&log).unwrap());
+        }
+        Ok(Self { child, data, log })
     }
 }
 
