@@ -185,7 +185,8 @@ async fn open(target: &Target, work: Work, number: usize) -> Result<(Connection,
     for _ in 0..target.accounts.len().div_ceil(work.connections) {
         connection.ask(&mut unmeasured).await?;
     }
-    Ok((connection, unmeasured.requests))
+    // The upload's beginning was one too.
+    Ok((connection, unmeasured.requests + u64::from(work.kind == Kind::Part)))
 }
 
 /// One connection and what it asks.
