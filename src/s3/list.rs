@@ -91,10 +91,14 @@ fn plain(page: &[u8]) -> Option<Vec<u8>> {
                 }
                 (size, done) = (true, start + text.len());
             }
+            // Most of the others, at a glance.
+            (b'C', false) if tag.starts_with(b"Contents>") => within = true,
+            (b'K', true) if tag.starts_with(b"Key>") => {}
+            (b'L', true) if tag.starts_with(b"LastModified>") => {}
+            (b'S', true) if tag.starts_with(b"StorageClass>") => {}
             _ => {
                 let name = tag.split(|byte| !byte.is_ascii_alphabetic()).next()?;
                 match (name, tag.get(name.len())?) {
-                    (b"Contents", b'>') if !within => within = true,
                     (b"Contents" | b"ETag" | b"Size", _) if within => return None,
                     (name, b'>') if !within || !name.starts_with(b"Checksum") => {}
                     // The document itself has a name space.
