@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use crate::body::buffer::Buffer;
+use crate::body::buffer::{Buffer, Home};
 use crate::body::fault::Fault;
 use crate::seal::{HEADER_LEN, Header, Padding, SealedChunk, TAG_LEN, Tampered};
 
@@ -17,8 +17,8 @@ const SILENCE: Duration = Duration::from_secs(120);
 
 /// A sealed chunk, tag included.
 pub(super) enum Sealed {
-    /// In memory that is not ours to change: opened into a buffer.
-    Whole(Bytes),
+    /// In memory that is not ours to change: opened into a buffer of this stream's.
+    Whole(Bytes, Home),
     /// In a buffer of ours: opened where it is.
     Gathered(Buffer),
 }
@@ -30,9 +30,9 @@ impl Sealed {
         open: impl FnOnce(SealedChunk<'_>) -> Result<Range<usize>, Tampered>,
     ) -> Result<Bytes, Tampered> {
         let (kept, plain) = match self {
-            Self::Whole(sealed) => {
+            Self::Whole(sealed, home) => {
                 let len = sealed.len().saturating_sub(TAG_LEN);
-                let mut buffer = Buffer::with_room(len);
+                let mut buffer = home.with_room(len);
                 let plaintext = buffer.grow(len);
                 let sealed = &sealed;
                 (open(SealedChunk::Apart { sealed, plaintext })?, buffer)
@@ -47,6 +47,8 @@ impl Sealed {
 pub struct Stored {
     incoming: Incoming,
     pending: Bytes,
+    /// Of the plaintext that becomes of it.
+    home: Home,
 }
 
 impl Stored {
@@ -55,6 +57,7 @@ impl Stored {
         Self {
             incoming,
             pending: Bytes::new(),
+            home: Home::default(),
         }
     }
 
@@ -100,9 +103,9 @@ impl Stored {
             self.receive().await?;
         }
         if self.pending.len() >= len {
-            return Ok(Sealed::Whole(self.pending.split_to(len)));
+            return Ok(Sealed::Whole(self.pending.split_to(len), self.home.clone()));
         }
-        let mut whole = Buffer::with_room(len);
+        let mut whole = self.home.with_room(len);
         loop {
             let taken = self.pending.split_to(self.pending.len().min(len - whole.len()));
             whole.extend(&taken);
