@@ -128,12 +128,13 @@ class Books:
     """What each key may hold. A body is known by its length and digest."""
 
     def __init__(self):
-        self.lock, self.may, self.told, self.last = threading.Lock(), {}, {}, {}
+        self.lock, self.may, self.told, self.last, self.ever = threading.Lock(), {}, {}, {}, {}
 
     def begin(self, key, body):
         mark = (len(body), hashlib.sha256(body).digest())
         with self.lock:
             self.may.setdefault(key, set()).add(mark)
+            self.ever.setdefault(key, set()).add(mark)
             self.last[key] = mark
 
     def done(self, key):
@@ -141,6 +142,10 @@ class Books:
         with self.lock:
             self.told[key] = self.last[key]
             self.may[key] = {self.last[key]}
+
+    def sent(self, key):
+        with self.lock:
+            return set(self.ever.get(key, ()))
 
     def allowed(self, key):
         with self.lock:
@@ -313,6 +318,7 @@ class Watcher:
             time.sleep(0.05)
 
     def once(self):
+        then = {key: self.books.sent(key) for key in list(self.books.ever)}
         before = {key: self.books.allowed(key)[0] for key in list(self.books.may)}
         try:
             found = listed(self.s3, self.bucket)
@@ -320,7 +326,8 @@ class Watcher:
             assert error.response["Error"]["Code"] in CUT, error
             return
         for key, size in found.items():
-            sizes = {length for length, _ in before.get(key, set()) | self.books.allowed(key)[0]}
+            # Also what came and was replaced while the page was under way.
+            sizes = {length for length, _ in before.get(key, set()) | (self.books.sent(key) - then.get(key, set()))}
             assert size in sizes, f"{key} is listed with {size} bytes; sent were {sizes}"
         for key in self.random.sample(sorted(found), min(3, len(found))):
             look(self.s3, self.bucket, self.books, key)
