@@ -6,6 +6,7 @@ use http::header::{
     IF_NONE_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED, LOCATION, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::body::aws_chunked::stored_encoding;
 use crate::body::checksum::Checksum;
@@ -20,6 +21,7 @@ const CORE: HeaderName = HeaderName::from_static("x-amz-meta-portcullis-core");
 /// The plaintext's checksums, sealed: what a client that asks for them is told.
 const CHECKSUMS: HeaderName = HeaderName::from_static("x-amz-meta-portcullis-checksums");
 const META: &str = "x-amz-meta-";
+const VERSION_ID: HeaderName = HeaderName::from_static("x-amz-version-id");
 const ENCRYPTION: HeaderName = HeaderName::from_static("x-amz-server-side-encryption");
 const ENCRYPTION_KEY: HeaderName = HeaderName::from_static("x-amz-server-side-encryption-aws-kms-key-id");
 /// A key of the client's own, by which the store would seal once more (SSE-C).
@@ -91,7 +93,7 @@ static ANSWERED: [HeaderName; 19] = [
     HeaderName::from_static("x-amz-restore"),
     HeaderName::from_static("x-amz-storage-class"),
     HeaderName::from_static("x-amz-tagging-count"),
-    HeaderName::from_static("x-amz-version-id"),
+    VERSION_ID,
     HeaderName::from_static("x-amz-website-redirect-location"),
     HeaderName::from_static("x-amz-bucket-region"),
 ];
@@ -344,6 +346,14 @@ pub fn sealed_under(key_url: &str, headers: &mut HeaderMap) {
     headers.insert(ENCRYPTION, HeaderValue::from_static("aws:kms"));
     if let Ok(url) = HeaderValue::try_from(key_url) {
         headers.insert("x-amz-server-side-encryption-aws-kms-key-id", url);
+    }
+}
+
+/// The query that names the version of which a store's answer speaks; empty where it speaks of none.
+pub fn version_query(store: &HeaderMap) -> String {
+    match store.get(VERSION_ID).and_then(|version| version.to_str().ok()) {
+        Some(version) => format!("versionId={}", utf8_percent_encode(version, NON_ALPHANUMERIC)),
+        None => String::new(),
     }
 }
 

@@ -74,6 +74,10 @@ pub async fn preflight(exchange: &Exchange<'_>) -> Result<Response<Bytes>, S3Err
 pub struct Deletion {
     /// Decoded.
     pub keys: Vec<String>,
+    /// A key is named with an ETag that it must have.
+    by_etag: bool,
+    /// A key is named with a size or a date that it must have.
+    by_more: Option<&'static str>,
     document: Vec<u8>,
 }
 
@@ -91,14 +95,19 @@ impl Deletion {
         let mut reader = Reader::from_reader(document);
         let mut writer = Writer::new(Vec::with_capacity(document.len()));
         let (mut keys, mut key, mut within) = (Vec::new(), None::<String>, Vec::new());
+        let (mut by_etag, mut by_more) = (false, None);
         loop {
             let event = reader.read_event().ok()?;
             match &event {
                 Event::Eof => break,
                 Event::Start(tag) => {
                     within = tag.local_name().as_ref().to_vec();
-                    if within == b"Key" {
-                        key = Some(String::new());
+                    match within.as_slice() {
+                        b"Key" => key = Some(String::new()),
+                        b"ETag" => by_etag = true,
+                        b"Size" => by_more = Some("Size"),
+                        b"LastModifiedTime" => by_more = Some("LastModifiedTime"),
+                        _ => {}
                     }
                 }
                 Event::End(_) => {
@@ -133,6 +142,8 @@ impl Deletion {
         }
         (!keys.is_empty()).then(|| Self {
             keys,
+            by_etag,
+            by_more,
             document: writer.into_inner(),
         })
     }
@@ -140,8 +151,19 @@ impl Deletion {
     /// DeleteObjects.
     ///
     /// # Errors
-    /// The store said no.
+    /// The store said no. A key is named on a condition that the store passes over.
     pub async fn ask(self, exchange: &Exchange<'_>) -> Result<Response<Bytes>, S3Error> {
+        if let Some(name) = self.by_more {
+            // AWS knows them for directory buckets only (docs of ObjectIdentifier); the store's size is another than the client's.
+            return Err(S3Error::NotImplemented {
+                what: format!("the element {name} of DeleteObjects"),
+            });
+        }
+        if self.by_etag && !exchange.container().store.heeded().await?.delete_objects_etag {
+            return Err(S3Error::NotImplemented {
+                what: "the element ETag of DeleteObjects, which the store behind this endpoint passes over".to_owned(),
+            });
+        }
         let mut asking = headers::deleting(&exchange.parts.headers);
         asking.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
         let document = Bytes::from(self.document);
@@ -247,6 +269,7 @@ mod tests {
         let document = br#"<?xml version="1.0"?><Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Object><Key>a&amp;b&#x20;c</Key><ETag>"9e107d9d372bb6826bd81d3542a419d6-0"</ETag></Object><Object><Key><![CDATA[<x>]]></Key><VersionId>1</VersionId></Object><Quiet>true</Quiet></Delete>"#;
         let deletion = Deletion::parse(document).unwrap();
         assert_eq!(deletion.keys, ["a&b c", "<x>"]);
+        assert!(deletion.by_etag && deletion.by_more.is_none());
         let text = String::from_utf8(deletion.document).unwrap();
         assert!(text.contains("<Key>a&amp;b&#x20;c</Key>"), "{text}");
         assert!(

@@ -13,10 +13,10 @@ pub mod sigv4;
 mod store;
 mod trailer;
 
-pub use answer::collect;
+pub use answer::{collect, text_of};
 pub use azure::{AzureCall, AzureCredential, AzureOptions, AzureStore, InvalidSas, StoreSas, http_date, parameters};
 pub use body::StoreBody;
 pub use dialect::{Addressing, ConditionalWrites, Dialect, Payload, Provider};
 pub use keyring::StoreKeyring;
-pub use probe::Heeded;
+pub use probe::{Heeded, Write};
 pub use store::{Call, Caller, Store, StoreError, StoreOptions};

@@ -177,11 +177,7 @@ async fn conditions(store: &Store) -> Finding {
     match store.probe().await {
         Err(error) => Finding::failed(step, format!("the container can't be written to: {error}"))
             .fix(["let the gate's credential write and delete in the system container".to_owned()]),
-        Ok(Heeded {
-            if_none_match: true,
-            if_match: true,
-            delete_if_match: true,
-        }) => match told {
+        Ok(heeded) if heeded == Heeded::all(true) => match told {
             ConditionalWrites::Ignored => {
                 let advice = "set conditional_writes = true: the gate refuses what the store could do";
                 Finding::warning(step, "heeded, though the configuration says otherwise").fix([advice.to_owned()])
@@ -191,17 +187,7 @@ async fn conditions(store: &Store) -> Finding {
             }
         },
         Ok(heeded) => {
-            let passed = [
-                (heeded.if_none_match, "If-None-Match of PUT"),
-                (heeded.if_match, "If-Match of PUT"),
-                (heeded.delete_if_match, "If-Match of DELETE"),
-            ];
-            let passed: Vec<_> = passed
-                .iter()
-                .filter(|(heeded, _)| !heeded)
-                .map(|(_, what)| *what)
-                .collect();
-            let found = format!("the store passes over {}", passed.join(", "));
+            let found = format!("the store passes over {}", heeded.passed_over().join(", "));
             match told {
                 ConditionalWrites::Heeded => {
                     Finding::failed(step, format!("{found}, though the configuration says it heeds them")).fix([

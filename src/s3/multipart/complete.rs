@@ -42,7 +42,7 @@ use crate::seal::{
     Checksums, ChunkIndex, ChunkSpan, Completion, Entry, HEADER_LEN, Header, Kind, ListedPart, PlainLen, PlainRange,
     StoredPart, StoredRange, Table, Tampered, plan_complete,
 };
-use crate::upstream::StoreBody;
+use crate::upstream::{StoreBody, Write};
 
 /// So often is a Complete tried that others get in the way of.
 const TRIES: u32 = 8;
@@ -103,7 +103,7 @@ impl Completing {
         let claims = Claims::read(client)?;
         let mut conditions = HeaderMap::new();
         headers::conditions(client, &mut conditions);
-        put::heeded(&exchange.object, &Method::PUT, &conditions).await?;
+        put::heeded(&exchange.object, Write::Complete, &conditions).await?;
         // The checksums in its head are the object's, not the document's.
         let own = client
             .iter()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -81,13 +81,24 @@ impl Upload {
             let text = |name: &str| document.get(name).unwrap_or_default().to_owned();
             return late(text("Code"), text("Message"));
         }
-        let etag = document
-            .get("ETag")
-            .map(|etag| etag.trim().trim_matches('"').to_owned());
+        let said = document.get("ETag").map(|etag| etag.trim().trim_matches('"'));
+        let etag = match said.filter(|etag| !etag.is_empty()) {
+            Some(etag) => etag.to_owned(),
+            None => self.etag_now(&head.headers).await?,
+        };
         Ok(Finished::Done(Done {
-            etag: etag.ok_or(S3Error::StoreFailed)?,
+            etag,
             headers: head.headers,
         }))
+    }
+
+    /// The ETag of the object that a Complete with this answer has made: Ceph 16 leaves it out of its first one.
+    async fn etag_now(&self, answer: &HeaderMap) -> Result<String, S3Error> {
+        let query = headers::version_query(answer);
+        let found = self.about_object(Method::HEAD, &query, HeaderMap::new(), StoreBody::empty());
+        let found = found.await?;
+        let etag = found.headers().get(ETAG).and_then(|etag| etag.to_str().ok());
+        Ok(etag.ok_or(S3Error::StoreFailed)?.trim_matches('"').to_owned())
     }
 }
 

@@ -19,7 +19,7 @@ use crate::s3::error::S3Error;
 use crate::s3::exchange::Exchange;
 use crate::s3::{headers, multipart};
 use crate::seal::{MAX_PLAIN_LEN, PlainLen, SealError, SealedLen, Sealer};
-use crate::upstream::{Caller, Dialect, Payload as Told, StoreBody};
+use crate::upstream::{Caller, Dialect, Payload as Told, StoreBody, Write};
 
 /// A body of this many bytes of plaintext is received whole before it goes on, so that a checksum that comes behind it, or that
 /// is left to S3 to compute, can be kept with the object.
@@ -47,7 +47,7 @@ pub async fn put(
     };
     let mut conditions = HeaderMap::new();
     headers::conditions(client, &mut conditions);
-    heeded(object, &Method::PUT, &conditions).await?;
+    heeded(object, write::kind(stored, dialect), &conditions).await?;
     let (header, mut sealer) = lease.seal_whole(&exchange.place(), len).map_err(unusable)?;
     let mut headers = headers::to_store(client, header.core())?;
     let mut always = HeaderMap::new();
@@ -167,7 +167,7 @@ pub async fn delete(exchange: &Exchange<'_>) -> Result<Response<()>, S3Error> {
     let asking = headers::deleting(&exchange.parts.headers);
     let mut conditions = HeaderMap::new();
     headers::conditions(&exchange.parts.headers, &mut conditions);
-    heeded(&exchange.object, &Method::DELETE, &conditions).await?;
+    heeded(&exchange.object, Write::Delete, &conditions).await?;
     let answer = exchange.ask(Method::DELETE, "", asking, StoreBody::empty()).await?;
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::NO_CONTENT;

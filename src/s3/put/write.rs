@@ -9,7 +9,8 @@ use crate::s3::error::S3Error;
 use crate::s3::headers;
 use crate::s3::object::Object;
 use crate::s3::put::pieces;
-use crate::upstream::{Dialect, StoreBody};
+use crate::seal::SealedLen;
+use crate::upstream::{Dialect, StoreBody, Write};
 
 /// What is said of an object on its way.
 pub struct Writing<'a> {
@@ -28,10 +29,11 @@ pub struct Writing<'a> {
 /// # Errors
 /// The lease ended, the body stopped, or the store said no, or nothing. A condition that the store would pass over.
 pub async fn write(writing: &Writing<'_>, sealed: SealedBody) -> Result<HeaderMap, S3Error> {
-    heeded(writing.object, &Method::PUT, &writing.conditions).await?;
+    let kind = kind(sealed.stored_len(), writing.object.container.store.dialect());
+    heeded(writing.object, kind, &writing.conditions).await?;
     let (fault, over) = (sealed.fault(), sealed.over());
     let storing = async {
-        if sealed.stored_len().0 > writing.object.container.store.dialect().largest_put {
+        if kind == Write::Complete {
             return Box::pin(pieces::store(writing, sealed)).await;
         }
         let mut headers = writing.headers.clone();
@@ -53,15 +55,24 @@ pub async fn write(writing: &Writing<'_>, sealed: SealedBody) -> Result<HeaderMa
     }
 }
 
+/// How an object of this size gets into the store.
+pub fn kind(stored: SealedLen, dialect: &Dialect) -> Write {
+    if stored.0 > dialect.largest_put {
+        Write::Complete
+    } else {
+        Write::Put
+    }
+}
+
 /// Refuses what the store would do in spite of its conditions.
 ///
 /// # Errors
 /// A condition that the store passes over; or it could not be found out whether it does.
-pub async fn heeded(object: &Object<'_>, method: &Method, conditions: &HeaderMap) -> Result<(), S3Error> {
+pub async fn heeded(object: &Object<'_>, write: Write, conditions: &HeaderMap) -> Result<(), S3Error> {
     if !conditions.contains_key(IF_MATCH) && !conditions.contains_key(IF_NONE_MATCH) {
         return Ok(());
     }
-    match object.container.store.heeded().await?.passes_over(method, conditions) {
+    match object.container.store.heeded().await?.passes_over(write, conditions) {
         None => Ok(()),
         Some(name) => Err(S3Error::NotImplemented {
             what: format!("the header {name}, which the store behind this endpoint passes over"),

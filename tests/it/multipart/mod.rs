@@ -11,6 +11,7 @@ use http::header::{CONTENT_LENGTH, ETAG};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use portcullis::seal::{PlainLen, SealedLen};
 
+use crate::world::adversary::{Lie, Reply};
 use crate::world::client::{Answer, Client};
 use crate::world::{SYSTEM_CONTAINER, World};
 
@@ -171,4 +172,15 @@ pub async fn left_over(world: &World) -> (usize, usize) {
     let keys = all(&listed, "Key");
     let count = |what: &str| keys.iter().filter(|key| key.contains(what)).count();
     (count("/parts/"), count("/complete/"))
+}
+
+/// A store that names no ETag when it completes an upload, as Ceph 16 does the first time it is asked.
+pub fn without_etag() -> Lie {
+    Lie::twist(|asked, honest| match asked.method {
+        Method::POST if honest.body.windows(6).any(|tag| tag == b"<ETag>") => {
+            let silent = "<CompleteMultipartUploadResult><ETag/></CompleteMultipartUploadResult>";
+            Reply::new(honest.status, silent)
+        }
+        _ => honest,
+    })
 }

@@ -3,7 +3,7 @@
 use http::Method;
 use portcullis::body::checksum::{Algorithm, Checksum};
 
-use crate::multipart::{MIB5, Upload, all, between, bytes, headers, holds, left_over};
+use crate::multipart::{MIB5, Upload, all, between, bytes, headers, holds, left_over, without_etag};
 use crate::world::World;
 use crate::world::client::Answer;
 
@@ -242,4 +242,16 @@ async fn an_upload_of_one_part_has_its_checksum() {
             assert_eq!(told, (len >= MIB5).then_some(whole.as_str()), "{key}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_etag_that_the_store_leaves_out_is_asked_for() {
+    let world = World::start().await;
+    world.lie("acme", "silent", without_etag());
+    let upload = Upload::begin(&world.acme, "silent").await;
+    let part = upload.part(1, &bytes(MIB5, 1)).await;
+    let done = upload.complete(&[part]).await;
+    assert_eq!(done.status(), 200, "{done:?}");
+    let now = world.acme.head("silent").await;
+    assert_eq!(now.headers["etag"], between(&done, "ETag").as_str());
 }

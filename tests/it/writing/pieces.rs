@@ -8,6 +8,7 @@ use portcullis::seal::PlainLen;
 use portcullis::upstream::{Dialect, Payload};
 
 use super::{headers, plain};
+use crate::multipart;
 use crate::world::World;
 use crate::world::adversary::{Lie, Reply};
 
@@ -29,6 +30,15 @@ async fn is_cleared(world: &World) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("an upload is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn has_an_etag_though_the_store_leaves_it_out() {
+    let world = World::before(PUT).await;
+    world.lie("acme", "k", multipart::without_etag());
+    let answer = world.acme.send(Method::PUT, "k", headers(&[]), &plain(6 * MIB)).await;
+    assert_eq!(answer.status(), 200, "{answer:?}");
+    assert_eq!(answer.headers["etag"], world.acme.head("k").await.headers["etag"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, IF_NONE_MATCH};
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -16,14 +16,16 @@ use hyper_util::rt::TokioIo;
 use portcullis::telemetry::clock::Clock;
 use portcullis::upstream::sigv4::{Credential, SecretKey};
 use portcullis::upstream::{
-    Call, Caller, ConditionalWrites, Dialect, Heeded, Payload, Provider, Store, StoreBody, StoreOptions,
+    Call, Caller, ConditionalWrites, Dialect, Heeded, Payload, Provider, Store, StoreBody, StoreOptions, Write,
 };
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
 use super::{headers, plain};
-use crate::world::World;
+use crate::multipart;
 use crate::world::adversary::{Lie, Reply};
+use crate::world::client::Answer;
+use crate::world::{SYSTEM_CONTAINER, World};
 
 const OTHER: Dialect = Dialect::of(Provider::Other);
 
@@ -120,18 +122,16 @@ async fn get(store: &Store, bucket: &str, key: &str) -> StatusCode {
 async fn conditions_that_are_passed_over_are_found_out() {
     // It takes everything.
     let careless = StandIn::start(|_| says(200, &[])).await;
-    let none = Heeded {
-        if_none_match: false,
-        if_match: false,
-        delete_if_match: false,
-    };
+    let none = Heeded::all(false);
     let asking = store(&careless.address, OTHER);
     assert_eq!(asking.heeded().await, Ok(none));
     let asked = careless.asked();
     assert_eq!(asking.heeded().await, Ok(none));
     assert_eq!(careless.asked(), asked, "found out once");
     assert!(
-        asked.iter().all(|(_, target)| target.starts_with("/system/probe/")),
+        asked
+            .iter()
+            .all(|(_, target)| target.starts_with("/system/probe/") || target == "/system?delete="),
         "{asked:?}"
     );
     assert_eq!(asked.last().map(|(method, _)| method), Some(&Method::DELETE));
@@ -191,35 +191,143 @@ async fn a_store_that_is_down_is_asked_again_later() {
     assert!(asking.heeded().await.unwrap().if_none_match);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
+async fn a_store_may_heed_a_condition_on_one_kind_of_write_and_not_on_another() {
+    // As Ceph: it heeds them on a PUT, and completes and deletes whatever they say.
+    let of = |request: &Request<Incoming>| {
+        let (method, target) = (request.method().clone(), request.uri().to_string());
+        let held = request.headers().contains_key("if-none-match") || request.headers().contains_key("if-match");
+        match method {
+            Method::POST if target.ends_with("?uploads=") => Response::new(Bytes::from_static(
+                b"<InitiateMultipartUploadResult><UploadId>u/1</UploadId></InitiateMultipartUploadResult>",
+            )),
+            Method::PUT if held => says(412, &[]),
+            Method::PUT => says(200, &[("etag", "\"x\"")]),
+            _ => says(200, &[]),
+        }
+    };
+    let ceph = StandIn::start(of).await;
+    let asking = store(&ceph.address, OTHER);
+    let heeded = asking.heeded().await.unwrap();
+    let on_put = Heeded {
+        if_none_match: true,
+        if_match: true,
+        ..Heeded::all(false)
+    };
+    assert_eq!(heeded, on_put);
+    let fresh = headers(&[("if-none-match", "*")]);
+    assert_eq!(heeded.passes_over(Write::Put, &fresh), None);
+    assert_eq!(heeded.passes_over(Write::Complete, &fresh), Some(IF_NONE_MATCH));
+    let asked = ceph.asked();
+    let completed = asked.iter().filter(|(_, target)| target.ends_with("?uploadId=u%2F1"));
+    assert_eq!(completed.count(), 2, "{asked:?}");
+
+    // One that says its no behind a 200 heeds them all the same, and is left without an upload.
+    let late = StandIn::start(move |request| match request.method() {
+        &Method::POST if !request.uri().to_string().ends_with("?uploads=") => {
+            Response::new(Bytes::from_static(b" <Error><Code>PreconditionFailed</Code></Error>"))
+        }
+        _ => of(request),
+    });
+    let late = late.await;
+    let heeded = store(&late.address, OTHER).heeded().await.unwrap();
+    assert!(heeded.complete_if_none_match && heeded.complete_if_match && heeded.delete_objects_etag);
+    assert!(!heeded.delete_if_match);
+    let aborted = (Method::DELETE, "?uploadId=u%2F1");
+    let aborted = late
+        .asked()
+        .into_iter()
+        .filter(|(method, target)| (method.clone(), &target[target.len().saturating_sub(15)..]) == aborted);
+    assert_eq!(aborted.count(), 2);
+}
+
+/// What stands against each kind of write of an object that is there.
+async fn conditional_writes(world: &World, status: u16, code: &str) {
+    world.acme.put("k", b"old").await;
+    let said = |answer: &Answer| (answer.status(), answer.code());
+    let expected = (status, code.to_owned());
+    for (method, name, value) in [
+        (Method::PUT, "if-none-match", "*"),
+        (Method::PUT, "if-match", "\"x\""),
+        (Method::DELETE, "if-match", "\"x\""),
+    ] {
+        let answer = world.acme.send(method, "k", headers(&[(name, value)]), b"").await;
+        assert_eq!(said(&answer), expected, "{name}");
+    }
+    for condition in [("if-none-match", "*"), ("if-match", "\"x\"")] {
+        let upload = multipart::Upload::begin(&world.acme, "k").await;
+        let part = upload.part(1, b"new").await;
+        let answer = upload.complete_with(&[part], &[condition]).await;
+        assert_eq!(said(&answer), expected, "{condition:?}");
+        upload.abort().await;
+    }
+    assert!(world.acme.get("k").await.is(b"old"));
+}
+
+fn deletion(element: &str, value: &str) -> Vec<u8> {
+    format!("<Delete><Object><Key>k</Key><{element}>{value}</{element}></Object></Delete>").into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_condition_that_would_be_passed_over_is_refused() {
     let ignoring = Dialect {
         conditional_writes: ConditionalWrites::Ignored,
         ..OTHER
     };
     let world = World::before(ignoring).await;
-    world.acme.put("k", b"old").await;
-    for (method, name, value) in [
-        (Method::PUT, "if-none-match", "*"),
-        (Method::PUT, "if-match", "\"x\""),
-        (Method::DELETE, "if-match", "\"x\""),
+    conditional_writes(&world, 501, "NotImplemented").await;
+    let many = async |world: &World, element, value| {
+        let document = deletion(element, value);
+        world
+            .acme
+            .send(Method::POST, "?delete", HeaderMap::new(), &document)
+            .await
+    };
+    for (element, value) in [
+        ("ETag", "x"),
+        ("Size", "3"),
+        ("LastModifiedTime", "Wed, 21 Oct 2015 07:28:00 GMT"),
     ] {
-        let answer = world.acme.send(method, "k", headers(&[(name, value)]), b"").await;
-        assert_eq!((answer.status(), answer.code().as_str()), (501, "NotImplemented"));
+        let answer = many(&world, element, value).await;
+        assert_eq!(
+            (answer.status(), answer.code().as_str()),
+            (501, "NotImplemented"),
+            "{element}"
+        );
     }
     assert!(world.acme.get("k").await.is(b"old"));
 
     // The directory store heeds all, which the gate finds out by itself.
     let world = World::before(OTHER).await;
+    conditional_writes(&world, 412, "PreconditionFailed").await;
+    let answer = many(&world, "ETag", "x").await;
+    assert_eq!((answer.status(), answer.code().as_str()), (200, "PreconditionFailed"));
+    assert!(world.acme.get("k").await.is(b"old"));
+    let etag = world.acme.head("k").await.headers["etag"].to_str().unwrap().to_owned();
+    let answer = many(&world, "ETag", &etag).await;
+    assert_eq!((answer.status(), answer.code().as_str()), (200, ""), "{answer:?}");
+    assert_eq!(world.acme.get("k").await.status(), 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_put_is_conditional_as_the_complete_that_it_ends_in() {
+    // The store heeds conditions on a PUT, and passes them over on a Complete.
+    let world = World::before(Dialect {
+        largest_put: 6 << 20,
+        ..OTHER
+    });
+    let world = world.await;
+    let passed_over = Lie::twist(|asked, honest| match asked.headers.contains_key(IF_NONE_MATCH) {
+        true if asked.method == Method::POST => Reply::new(StatusCode::OK, "<CompleteMultipartUploadResult/>"),
+        _ => honest,
+    });
+    world.adversary.lie(SYSTEM_CONTAINER, "*", passed_over);
     world.acme.put("k", b"old").await;
-    for (method, name, value) in [
-        (Method::PUT, "if-none-match", "*"),
-        (Method::PUT, "if-match", "\"x\""),
-        (Method::DELETE, "if-match", "\"x\""),
-    ] {
-        let answer = world.acme.send(method, "k", headers(&[(name, value)]), b"").await;
-        assert_eq!((answer.status(), answer.code().as_str()), (412, "PreconditionFailed"));
-    }
+    let fresh = || headers(&[("if-none-match", "*")]);
+    let large = world.acme.send(Method::PUT, "k", fresh(), &plain(7 << 20)).await;
+    assert_eq!((large.status(), large.code().as_str()), (501, "NotImplemented"));
+    let small = world.acme.send(Method::PUT, "k", fresh(), b"small").await;
+    assert_eq!(small.status(), 412);
     assert!(world.acme.get("k").await.is(b"old"));
 }
 
