@@ -161,8 +161,11 @@ impl Store {
             [] => tracing::info!(store = self.name(), "the store heeds conditions on writes"),
             passed => {
                 let passed = passed.join(", ");
-                let said = "the store passes over conditions on writes: requests that need them are refused";
-                tracing::warn!(store = self.name(), passed, said);
+                tracing::warn!(
+                    store = self.name(),
+                    passed,
+                    "the store passes over conditions on writes: requests that need them are refused"
+                );
             }
         }
         Ok(heeded)
