@@ -3,6 +3,7 @@
 mod checksums;
 mod expect;
 mod limits;
+mod named_key;
 mod pieces;
 mod stores;
 
