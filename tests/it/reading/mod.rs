@@ -8,6 +8,7 @@ mod heads;
 mod multipart;
 mod source;
 mod under_way;
+mod versions;
 
 use http::header::RANGE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};

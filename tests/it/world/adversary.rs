@@ -33,6 +33,8 @@ pub struct Adversary {
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub method: Method,
+    /// Empty if there is none.
+    pub query: String,
     pub headers: HeaderMap,
 }
 
@@ -232,6 +234,7 @@ impl Shared {
         *locked(&self.asked).entry(name.clone()).or_default() += 1;
         let asked = Asked {
             method: request.method().clone(),
+            query: request.uri().query().unwrap_or_default().to_owned(),
             headers: request.headers().clone(),
         };
         if let Some(done) = self.dies() {
@@ -288,6 +291,7 @@ impl Shared {
             // The gate broke its own question off, as it does with an upload that it does not believe.
             Err(_) => Reply::new(StatusCode::BAD_GATEWAY, "").into_response(&Asked {
                 method: Method::GET,
+                query: String::new(),
                 headers: HeaderMap::new(),
             }),
         }
