@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use http::Response;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Response};
 use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -12,7 +12,7 @@ use crate::s3::error::S3Error;
 use crate::s3::exchange::Exchange;
 use crate::s3::object::Object;
 use crate::s3::operation::{Address, checked_name};
-use crate::s3::{host, post, put};
+use crate::s3::{cors, host, post, put};
 use crate::tenant::Within;
 
 /// What of a key stands for itself in a path.
@@ -47,7 +47,8 @@ impl Gateway {
         let key = utf8_percent_encode(&name, PATH).to_string();
         let location = location(parts, connection.secure, &access.container.name, &key);
         let mut parts = parts.clone();
-        parts.headers = form.headers;
+        let browser = std::mem::replace(&mut parts.headers, form.headers);
+        cors::of_browser(&browser, &mut parts.headers);
         let object = Object {
             container: &access.container,
             caller: &access.caller,
@@ -69,8 +70,9 @@ impl Gateway {
             object,
             secure: connection.secure,
         };
-        let stored: HeaderMap<HeaderValue> = put::unmeasured(&exchange, lease, Box::new(form.file)).await?;
-        let answer = form.success.answer(&access.container.name, &name, &location, stored);
+        let stored = put::unmeasured(&exchange, lease, Box::new(form.file)).await;
+        exchange.ask_cors().await;
+        let answer = form.success.answer(&access.container.name, &name, &location, stored?);
         Ok(answer.map(full))
     }
 }

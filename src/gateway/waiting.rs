@@ -37,7 +37,9 @@ pub(super) async fn answer(
     id: &str,
 ) -> Result<Response<AnswerBody>, S3Error> {
     let mut work: Work = tokio::spawn(work.instrument(Span::current()));
-    if let Ok(done) = tokio::time::timeout(PATIENCE, &mut work).await {
+    let done = tokio::time::timeout(PATIENCE, &mut work).await;
+    exchange.ask_cors().await;
+    if let Ok(done) = done {
         return done.unwrap_or(Err(S3Error::StoreFailed)).map(|done| done.map(full));
     }
     let late = Late {

@@ -2,10 +2,26 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, Entry};
-use http::{HeaderMap, HeaderName};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, Entry, ORIGIN,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::s3::headers::is_cors;
+use crate::tenant::Container;
+use crate::upstream::{Call, Caller, StoreBody};
+
+/// What a browser says of itself, and of the request that it asks for.
+static ASKING: [HeaderName; 3] = [ORIGIN, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD];
+
+/// Copies what the browser says, and not its page.
+pub fn of_browser(client: &HeaderMap, to: &mut HeaderMap) {
+    for name in &ASKING {
+        if let Some(value) = client.get(name) {
+            to.insert(name, value.clone());
+        }
+    }
+}
 
 /// What has been said for one request; of several answers to the gate's own questions the first counts.
 #[derive(Default)]
@@ -24,6 +40,31 @@ impl Cors {
                 .filter(|(name, _)| is_cors(name))
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect();
+        }
+    }
+
+    /// Asks the store by a preflight what it says of a request of this method, where none of its answers said anything to a browser.
+    /// A bucket's rules name methods, and what a client does with one the gate may do with another: the upload of a part that waits
+    /// apart is asked about with GET, and a small form is written with PUT. A store that does not answer says nothing.
+    pub async fn ask(&self, container: &Container, key: &str, caller: &Caller, client: &HeaderMap, method: &Method) {
+        let (Some(origin), Ok(method)) = (client.get(ORIGIN), HeaderValue::from_str(method.as_str())) else {
+            return;
+        };
+        if !self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            return;
+        }
+        let asking = [(ORIGIN, origin.clone()), (ACCESS_CONTROL_REQUEST_METHOD, method)];
+        let call = Call {
+            method: Method::OPTIONS,
+            bucket: &container.name,
+            key,
+            query: "",
+            caller,
+            headers: asking.into_iter().collect(),
+            body: StoreBody::empty(),
+        };
+        if let Ok(answer) = container.store.send(call).await {
+            self.note(answer.headers());
         }
     }
 

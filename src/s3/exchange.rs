@@ -51,4 +51,18 @@ impl Exchange<'_> {
         headers::to_any(&self.parts.headers, &mut headers);
         self.object.ask(method, query, headers, body).await
     }
+
+    /// Asks the store what it says to a browser of the client's request, if nothing it was asked so far has told that. For what the
+    /// gate does by other methods than the client.
+    pub async fn ask_cors(&self) {
+        let Object {
+            container,
+            caller,
+            cors,
+            key,
+            ..
+        } = &self.object;
+        cors.ask(container, key, caller, &self.parts.headers, &self.parts.method)
+            .await;
+    }
 }

@@ -34,6 +34,7 @@ pub use sweep::sweep;
 pub use unmeasured::{PIECE, gather, unmeasured};
 
 use crate::keys::TenantLeases;
+use crate::s3::cors::Cors;
 use crate::s3::error::{S3Error, UploadError};
 use crate::s3::exchange::Exchange;
 use crate::s3::headers;
@@ -63,6 +64,8 @@ pub struct Upload {
     id: String,
     /// What goes along with every request for the object.
     always: HeaderMap,
+    /// What the store says to browsers.
+    cors: Arc<Cors>,
 }
 
 impl Upload {
@@ -93,6 +96,7 @@ impl Upload {
             key: object.key.clone().into_owned(),
             id,
             always,
+            cors: Arc::clone(&object.cors),
         }
     }
 
@@ -160,7 +164,9 @@ impl Upload {
             headers,
             body,
         };
-        understood(self.container.store.send(call).await?).await
+        let answer = self.container.store.send(call).await?;
+        self.cors.note(answer.headers());
+        understood(answer).await
     }
 
     /// Whether the upload is there, and may be asked about.

@@ -100,7 +100,9 @@ pub async fn put(
         expected: headers::expects(client),
         ..part
     };
-    let put = store(&upload, part, lease, Box::new(sent)).await?;
+    let put = store(&upload, part, lease, Box::new(sent)).await;
+    exchange.ask_cors().await;
+    let put = put?;
 
     let mut response = Response::new(());
     let headers = response.headers_mut();

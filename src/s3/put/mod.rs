@@ -126,9 +126,11 @@ pub async fn unmeasured(
     let mut headers = headers::to_store(&exchange.parts.headers, header.core())?;
     let checksum = held.checksum();
     headers::keep_checksums(&keep(&checksum, &mut sealer)?, &mut headers);
+    let mut always = HeaderMap::new();
+    headers::to_any(&exchange.parts.headers, &mut always);
     let writing = Writing {
         object: &exchange.object,
-        always: HeaderMap::new(),
+        always,
         headers,
         conditions: HeaderMap::new(),
     };

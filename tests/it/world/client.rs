@@ -107,6 +107,14 @@ impl Client {
         self.send_as(method, key, headers, body, PayloadHash::of(body)).await
     }
 
+    /// A form for the bucket, as a browser posts it: what is signed of it stands in its fields.
+    pub async fn post(&self, headers: HeaderMap, form: Vec<u8>) -> Answer {
+        let mut request = Request::post(format!("http://{}/{}", self.address, self.bucket));
+        request.headers_mut().unwrap().extend(headers);
+        let request = request.body(Full::new(Bytes::from(form))).unwrap();
+        Answer::collect(self.http.request(request).await.unwrap()).await
+    }
+
     /// One request whose signature says this of its body.
     pub async fn send_as(
         &self,
