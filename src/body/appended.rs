@@ -1,12 +1,11 @@
 //! An append blob on its way to the client: read forward, block by block, each under the lease on its own DEK.
 
 use bytes::Bytes;
-use tokio_util::sync::CancellationToken;
 
 use crate::body::fault::Fault;
 use crate::body::segments::Permits;
 use crate::body::stored::Stored;
-use crate::keys::{Lease, OpenError, TenantLeases};
+use crate::keys::{Lease, LeaseEnd, OpenError, TenantLeases};
 use crate::seal::{AppendRead, Header, Tampered, Wants};
 
 /// The chunks that an [`AppendRead`] wants, opened in order.
@@ -102,8 +101,8 @@ impl Appended {
         Ok(self.lease.enter_append(&mut self.read, header)?)
     }
 
-    /// Fires when a lease that this stands under ends.
-    pub fn over(&self) -> CancellationToken {
+    /// The end of every lease that this stands under, also of those that it will.
+    pub fn over(&self) -> LeaseEnd {
         self.permits.over()
     }
 

@@ -3,13 +3,12 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio_util::sync::CancellationToken;
 
 use crate::body::fault::Fault;
 use crate::body::plaintext::Plaintext;
 use crate::body::segments::Segments;
 use crate::body::stored::Stored;
-use crate::keys::Leased;
+use crate::keys::{LeaseEnd, Leased};
 use crate::seal::{ChunkIndex, ChunkSpan, Opener, Padding, Tampered};
 
 /// A sealed object, or a range of one, on its way out as plaintext.
@@ -45,10 +44,10 @@ impl Opening {
         }
     }
 
-    /// Fires when a lease that this stands under ends.
-    pub fn over(&self) -> CancellationToken {
+    /// The end of every lease that this stands under, also of those that it will.
+    pub fn over(&self) -> LeaseEnd {
         match &self.0 {
-            Form::Span(span) => span.opener.lease().over(),
+            Form::Span(span) => span.opener.lease().ending(),
             Form::Segments(segments) => segments.over(),
         }
     }

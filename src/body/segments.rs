@@ -6,7 +6,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::body::fault::Fault;
 use crate::body::stored::Stored;
-use crate::keys::{Lease, Leased, OpenError, TenantLeases};
+use crate::keys::{Lease, LeaseEnd, Leased, OpenError, TenantLeases};
 use crate::seal::{Header, MultipartRead, Tampered, Wants};
 
 /// So many bytes behind the last chunk are read for the sake of the connection: zeros and footer of some hundred parts.
@@ -68,7 +68,7 @@ impl Segments {
 
     /// As [`Opening::next`](crate::body::Opening::next). The last piece waits until also the empty segments behind it were seen to be right.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
-        let over = self.permits.any.clone();
+        let over = self.permits.over();
         let next = tokio::select! {
             biased;
             next = self.advance() => next,
@@ -86,8 +86,8 @@ impl Segments {
         next
     }
 
-    pub(super) fn over(&self) -> CancellationToken {
-        self.permits.any.clone()
+    pub(super) fn over(&self) -> LeaseEnd {
+        self.permits.over()
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -174,8 +174,8 @@ fn left(mut read: Leased<MultipartRead>) -> Result<At, Fault> {
 /// client. One is enough for most objects: a tenant's segments share a CMK version, and so its grant.
 pub(super) struct Permits {
     leases: Vec<Lease>,
-    /// Fires when one of them ends.
-    any: CancellationToken,
+    /// When one of them ends.
+    any: LeaseEnd,
     /// Fires when the stream does.
     done: CancellationToken,
     _guard: DropGuard,
@@ -185,15 +185,15 @@ impl Permits {
     pub(super) fn new(first: Lease) -> Self {
         let done = CancellationToken::new();
         Self {
-            any: first.over().child_token(),
+            any: first.ending().growing(),
             leases: vec![first],
             _guard: done.clone().drop_guard(),
             done,
         }
     }
 
-    /// Fires when one of them ends.
-    pub(super) fn over(&self) -> CancellationToken {
+    /// When one of them ends.
+    pub(super) fn over(&self) -> LeaseEnd {
         self.any.clone()
     }
 
@@ -202,7 +202,8 @@ impl Permits {
             return;
         }
         self.leases.push(lease.again());
-        let (over, any, done) = (lease.over(), self.any.clone(), self.done.clone());
+        self.any.add(lease);
+        let (over, any, done) = (lease.over(), self.any.token().clone(), self.done.clone());
         tokio::spawn(async move {
             tokio::select! {
                 () = over.cancelled() => any.cancel(),

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+
+use crate::keys::LeaseEnd;
 
 /// One client connection, shared by its listener and the requests on it.
 #[derive(Clone)]
@@ -13,12 +14,12 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// Whether the client speaks TLS to the gate.
     pub secure: bool,
-    lease: Arc<watch::Sender<Option<CancellationToken>>>,
+    lease: Arc<watch::Sender<Option<LeaseEnd>>>,
 }
 
 impl Connection {
-    /// A new connection, and what its listener watches: while it holds a token, the end of that token cuts the connection.
-    pub fn new(peer: SocketAddr, secure: bool) -> (Self, watch::Receiver<Option<CancellationToken>>) {
+    /// A new connection, and what its listener watches: while it holds a lease's end, that cuts the connection.
+    pub fn new(peer: SocketAddr, secure: bool) -> (Self, watch::Receiver<Option<LeaseEnd>>) {
         let (lease, cut) = watch::channel(None);
         (
             Self {
@@ -30,17 +31,17 @@ impl Connection {
         )
     }
 
-    /// From now on until the guard is dropped, the end of `lease` resets this connection, whether or not the client reads:
+    /// From now on until the guard is dropped, the end of a lease resets this connection, whether or not the client reads:
     /// an answer's bytes have begun to leave, so no error can be told any more.
     #[must_use]
-    pub fn cut_when(&self, lease: CancellationToken) -> CutGuard {
-        self.lease.send_replace(Some(lease));
+    pub fn cut_when(&self, end: impl Into<LeaseEnd>) -> CutGuard {
+        self.lease.send_replace(Some(end.into()));
         CutGuard(Arc::clone(&self.lease))
     }
 }
 
 /// Keeps a connection tied to a lease until dropped.
-pub struct CutGuard(Arc<watch::Sender<Option<CancellationToken>>>);
+pub struct CutGuard(Arc<watch::Sender<Option<LeaseEnd>>>);
 
 impl Drop for CutGuard {
     fn drop(&mut self) {

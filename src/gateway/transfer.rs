@@ -8,11 +8,11 @@ use futures_util::stream::try_unfold;
 use http::Response;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use crate::body::{Fault, FaultSlot, Opening};
 use crate::gateway::{AnswerBody, Connection, CutGuard, full};
+use crate::keys::LeaseEnd;
 use crate::s3::error::S3Error;
 use crate::s3::operation::Operation;
 use crate::s3::read::Read;
@@ -61,7 +61,7 @@ fn stream(first: Bytes, opening: Opening, running: Running) -> AnswerBody {
 
 /// A running download. Dropped unfinished while its lease is over, it was cut, whoever noticed first.
 struct Running {
-    over: CancellationToken,
+    over: LeaseEnd,
     finished: bool,
     operation: &'static str,
     container: Arc<Container>,
@@ -93,7 +93,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if !self.finished && self.over.is_cancelled() {
+        if !self.finished && self.over.is_over() {
             let _request = self.request.enter();
             metrics::stream_cut();
             let tenant = &*self.container.tenant;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::keys::ending::LeaseEnd;
 use crate::keys::refusal::{Refusal, Revoked, Unavailable};
 use crate::seal::{
     Alias, Binding, Core, Dek, DekId, Envelope, Footer, Header, KeyVersion, MultipartRead, Opener, Place, PlainLen,
@@ -266,6 +267,16 @@ impl Lease {
         self.grant.over.clone()
     }
 
+    /// The same end, for whoever holds bytes that were opened under it until they have left.
+    pub fn ending(&self) -> LeaseEnd {
+        LeaseEnd::of(&self.grant, self.over())
+    }
+
+    /// The stretch of permission that it is on, without the use that a lease is.
+    pub(super) fn stretch(&self) -> Arc<Grant> {
+        Arc::clone(&self.grant)
+    }
+
     /// Begins a whole object of exactly `len` bytes, to lie at `place`.
     ///
     /// # Errors
@@ -364,12 +375,6 @@ impl Lease {
     /// Whether both are of one stretch of permission, and so end together.
     pub fn ends_with(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.grant, &other.grant)
-    }
-
-    /// The grant without the use that a lease is, for tests that look at what is left of it.
-    #[cfg(test)]
-    pub(super) fn grant(&self) -> Arc<Grant> {
-        Arc::clone(&self.grant)
     }
 
     /// Which DEK it is on.

@@ -7,6 +7,7 @@ pub mod budget;
 pub mod classify;
 mod client;
 mod deks;
+mod ending;
 pub mod identity;
 pub mod key_url;
 pub mod lease;
@@ -33,6 +34,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use ending::LeaseEnd;
 pub use lease::{Lease, Leased, UseError};
 pub use refusal::Refusal;
 pub use tenant::{Recheck, TenantKey};

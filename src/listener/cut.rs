@@ -1,6 +1,10 @@
 //! Until when an ended lease cuts a connection: as long as this process holds a byte that was opened under it. An answer's body
 //! is gone as soon as hyper has taken its last frame; what hyper and TLS still hold back then must not outlive the lease
 //! either, or a client that reads late would get it hours after the customer said no.
+//!
+//! Two things see to it. The connection waits for the end, and is reset then, whether or not its client reads. And each write asks
+//! the clocks before a byte goes to the kernel: on a busy machine timers and tasks are late, and what waited behind them must not
+//! leave meanwhile.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,9 +13,11 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
-type Leases = watch::Receiver<Option<CancellationToken>>;
+use crate::keys::LeaseEnd;
+
+type Leases = watch::Receiver<Option<LeaseEnd>>;
+type Answered = Arc<watch::Sender<Option<LeaseEnd>>>;
 
 /// Knows which lease a connection's bytes hang on.
 #[derive(Clone)]
@@ -19,7 +25,7 @@ pub(super) struct Cut {
     /// The lease of the request under way, as [`crate::gateway::Connection`] has it.
     running: Leases,
     /// The lease of the last answer, until it has left.
-    answered: Arc<watch::Sender<Option<CancellationToken>>>,
+    answered: Answered,
     /// Whether there are bytes on their way to the kernel.
     unsent: Arc<watch::Sender<bool>>,
 }
@@ -42,6 +48,8 @@ impl Cut {
     pub(super) fn watching<S>(&self, stream: S) -> Watched<S> {
         Watched {
             stream,
+            running: self.running.clone(),
+            answered: Arc::clone(&self.answered),
             unsent: Arc::clone(&self.unsent),
         }
     }
@@ -74,7 +82,7 @@ impl Cut {
     }
 }
 
-async fn ended(lease: Option<&CancellationToken>) {
+async fn ended(lease: Option<&LeaseEnd>) {
     match lease {
         Some(lease) => lease.cancelled().await,
         None => std::future::pending().await,
@@ -82,15 +90,34 @@ async fn ended(lease: Option<&CancellationToken>) {
 }
 
 /// A stream that tells whether all that was written to it has left. hyper tries to write as soon as it has something, and
-/// flushes once it has nothing more.
+/// flushes once it has nothing more. After the end of a lease that counts it takes no byte.
 pub(super) struct Watched<S> {
     stream: S,
+    running: Leases,
+    answered: Answered,
     unsent: Arc<watch::Sender<bool>>,
 }
 
 impl<S> Watched<S> {
     pub(super) fn into_inner(self) -> S {
         self.stream
+    }
+
+    /// # Errors
+    /// A lease that counts has ended, by the clocks. Whoever writes drops the connection, which resets it.
+    fn may_send(&self) -> io::Result<()> {
+        let over = |lease: &watch::Ref<'_, Option<LeaseEnd>>| lease.as_ref().is_some_and(LeaseEnd::is_over);
+        match over(&self.running.borrow()) || over(&self.answered.borrow()) {
+            true => Err(io::Error::other("the lease has ended")),
+            false => Ok(()),
+        }
+    }
+
+    /// All has left: what is written next is no longer of the last answer.
+    fn has_left(&self) {
+        if self.running.borrow().is_none() && self.answered.borrow().is_some() {
+            self.answered.send_replace(None);
+        }
     }
 
     fn is_sending(&self, sending: bool) {
@@ -107,6 +134,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.may_send()?;
         self.is_sending(true);
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
@@ -116,6 +144,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.may_send()?;
         self.is_sending(true);
         Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
     }
@@ -125,12 +154,71 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // TLS may hold bytes back until here.
+        if *self.unsent.borrow() {
+            self.may_send()?;
+        }
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        self.has_left();
         self.is_sending(false);
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::io::AsyncWriteExt;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::gateway::Connection;
+
+    fn connection() -> (Connection, Cut) {
+        let (connection, leases) = Connection::new(([127, 0, 0, 1], 1).into(), false);
+        (connection, Cut::new(leases))
+    }
+
+    /// The connection waits for nothing here: nobody has told it that the lease is over, and it finds out by itself.
+    #[test]
+    fn no_byte_is_written_after_the_end_of_a_lease_that_counts() {
+        let (connection, cut) = connection();
+        let mut stream = cut.watching(Vec::new());
+        let lease = CancellationToken::new();
+        let guard = connection.cut_when(lease.clone());
+        cut.answers();
+        assert!(matches!(stream.write(b"in time").now_or_never(), Some(Ok(7))));
+        lease.cancel();
+        assert!(matches!(stream.write(b"late").now_or_never(), Some(Err(_))));
+        let slices = [IoSlice::new(b"late")];
+        assert!(matches!(stream.write_vectored(&slices).now_or_never(), Some(Err(_))));
+        assert!(
+            matches!(stream.flush().now_or_never(), Some(Err(_))),
+            "what TLS holds back"
+        );
+        // The body is gone, and what it gave has not left.
+        drop(guard);
+        assert!(matches!(stream.write(b"late").now_or_never(), Some(Err(_))));
+        assert_eq!(stream.into_inner(), b"in time");
+    }
+
+    #[test]
+    fn what_follows_an_answer_that_has_left_is_written_whatever_became_of_its_lease() {
+        let (connection, cut) = connection();
+        let mut stream = cut.watching(Vec::new());
+        let lease = CancellationToken::new();
+        let guard = connection.cut_when(lease.clone());
+        cut.answers();
+        assert!(matches!(stream.write(b"whole, ").now_or_never(), Some(Ok(7))));
+        drop(guard);
+        assert!(matches!(stream.flush().now_or_never(), Some(Ok(()))));
+        lease.cancel();
+        // An interim answer to the next request, before that is answered.
+        assert!(matches!(stream.write(b"continue").now_or_never(), Some(Ok(8))));
+        assert_eq!(stream.into_inner(), b"whole, continue");
     }
 }

@@ -189,7 +189,7 @@ async fn blocks(
     let layout = Arc::clone(footing.footer.layout());
     if layout.segments().is_empty() {
         // An empty block list.
-        let over = footing.opener.lease().over();
+        let over = footing.opener.lease().ending();
         let pieces = Some(Pieces::held(Bytes::new(), over));
         return Ok(Read { head, pieces });
     }

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use tokio_util::sync::CancellationToken;
 
 use crate::body::checksum::{Algorithm, Checksum};
 use crate::body::structured::Encoder;
 use crate::body::{Appended, Fault, Opening};
+use crate::keys::LeaseEnd;
 
 /// Plaintext to come.
 pub struct Pieces {
@@ -22,7 +22,7 @@ enum Source {
     /// An append blob.
     Appended(Box<Appended>),
     /// All of it was opened already; it leaves only while this lives.
-    Held(Option<Bytes>, CancellationToken),
+    Held(Option<Bytes>, LeaseEnd),
 }
 
 impl Pieces {
@@ -34,8 +34,8 @@ impl Pieces {
         Self::from(Source::Appended(Box::new(appended)))
     }
 
-    /// What is in memory already, to leave only while `over` has not fired.
-    pub(super) fn held(plain: Bytes, over: CancellationToken) -> Self {
+    /// What is in memory already, to leave only before `over`.
+    pub(super) fn held(plain: Bytes, over: LeaseEnd) -> Self {
         Self::from(Source::Held(Some(plain), over))
     }
 
@@ -88,8 +88,8 @@ impl Pieces {
         }
     }
 
-    /// Fires when the lease that the next bytes stand under ends. It may be another after each piece.
-    pub fn over(&self) -> CancellationToken {
+    /// The end of the leases that the next bytes stand under. It may be another after each piece.
+    pub fn over(&self) -> LeaseEnd {
         match &self.source {
             Source::Sealed(opening) => opening.over(),
             Source::Appended(appended) => appended.over(),
@@ -113,7 +113,7 @@ impl Source {
         match self {
             Self::Sealed(opening) => opening.next().await,
             Self::Appended(appended) => appended.next().await,
-            Self::Held(held, over) if !over.is_cancelled() => Ok(held.take()),
+            Self::Held(held, over) if !over.is_over() => Ok(held.take()),
             Self::Held(..) => Err(Fault::StoreGone),
         }
     }

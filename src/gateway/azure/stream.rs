@@ -5,7 +5,6 @@ use futures_util::stream::try_unfold;
 use http::Response;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use crate::azure::account::Container;
@@ -15,6 +14,7 @@ use crate::azure::operation::Operation as Op;
 use crate::azure::read::{Pieces, Read};
 use crate::body::{Fault, FaultSlot};
 use crate::gateway::{AnswerBody, Connection, CutGuard, full};
+use crate::keys::LeaseEnd;
 use crate::telemetry::audit::{self, Event};
 use crate::telemetry::metrics;
 
@@ -59,7 +59,7 @@ fn body(first: Bytes, pieces: Pieces, running: Running) -> AnswerBody {
 /// A running download. Dropped unfinished while its lease is over, it was cut, whoever noticed first.
 struct Running {
     guard: Option<CutGuard>,
-    over: CancellationToken,
+    over: LeaseEnd,
     finished: bool,
     operation: &'static str,
     container: Container,
@@ -70,7 +70,7 @@ struct Running {
 
 impl Running {
     /// Each segment of a blob may stand under a lease of its own.
-    fn stands_under(&mut self, over: CancellationToken, finished: bool) {
+    fn stands_under(&mut self, over: LeaseEnd, finished: bool) {
         self.finished = finished;
         // The old guard first: it would take the new one's wire along.
         self.guard = None;
@@ -98,7 +98,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if !self.finished && self.over.is_cancelled() {
+        if !self.finished && self.over.is_over() {
             let _request = self.request.enter();
             metrics::stream_cut();
             audit::record(&Event::StreamCut {

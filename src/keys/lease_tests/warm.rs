@@ -1,6 +1,9 @@
 //! A lease in use, a lease that nobody uses, and the clocks that end one.
 
+use tokio_util::sync::CancellationToken;
+
 use super::world::{BOUND, TENANT, World, pass, seconds, silent};
+use crate::keys::LeaseEnd;
 use crate::keys::refusal::{Refusal, Revoked, Unavailable};
 use crate::seal::{Domain, Place, PlainLen};
 
@@ -26,7 +29,7 @@ async fn a_lease_in_use_is_renewed_at_a_third_and_nobody_waits() {
 async fn a_lease_that_nobody_uses_lapses_and_its_deks_are_gone() {
     let world = World::new();
     let gate = world.gate();
-    let grant = gate.to_write(TENANT).await.unwrap().grant();
+    let grant = gate.to_write(TENANT).await.unwrap().stretch();
     pass(BOUND / 2).await;
     assert!(grant.live().is_ok() && grant.canary().is_some());
     pass(BOUND).await;
@@ -42,7 +45,7 @@ async fn a_lease_that_nobody_uses_lapses_and_its_deks_are_gone() {
 async fn whoever_begins_at_the_end_of_an_idle_lease_is_not_cut() {
     let world = World::new();
     let gate = world.gate();
-    let grant = gate.to_write(TENANT).await.unwrap().grant();
+    let grant = gate.to_write(TENANT).await.unwrap().stretch();
     world.vault.set().takes = seconds(1);
     // Renewed once, for the first use; then idle until just before its end.
     pass(BOUND / 2).await;
@@ -70,12 +73,30 @@ async fn an_open_stream_is_use() {
     }
 }
 
+/// Nothing runs between the clock's step and the question: neither the keeper nor anybody's timer has seen the end.
+#[tokio::test(start_paused = true)]
+async fn whoever_holds_opened_bytes_sees_the_end_by_the_clock_before_any_task_has() {
+    let world = World::new();
+    let gate = world.gate();
+    let lease = gate.to_write(TENANT).await.unwrap();
+    let (end, grown) = (lease.ending(), lease.ending().growing());
+    let (token, of_another) = (grown.token().clone(), CancellationToken::new());
+    let another = LeaseEnd::from(of_another.clone()).growing();
+    another.add(&lease);
+    assert!(![&end, &grown, &another].iter().any(|end| end.is_over()));
+    world.skew.suspend(BOUND);
+    assert!(!token.is_cancelled() && !of_another.is_cancelled());
+    assert!(another.is_over(), "a lease that came later counts too");
+    assert!(end.is_over() && grown.is_over());
+    assert!(token.is_cancelled(), "and who sees it tells those who wait");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_no_cuts_streams_and_takes_the_deks() {
     let world = World::new();
     let gate = world.gate();
     let lease = gate.to_write(TENANT).await.unwrap();
-    let (grant, over) = (lease.grant(), lease.over());
+    let (grant, over) = (lease.stretch(), lease.over());
     world.vault.disable(1);
     let revoked_at = world.clock.now();
     over.cancelled().await;
@@ -112,7 +133,7 @@ async fn a_vault_that_hangs_does_not_hold_up_the_end() {
     world.vault.set().takes = seconds(300);
     lease.over().cancelled().await;
     assert_eq!(world.clock.now().since(asked).as_secs(), BOUND.as_secs());
-    assert!(lease.grant().canary().is_none());
+    assert!(lease.stretch().canary().is_none());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,81 @@
+//! The end of leases, as it concerns whoever holds bytes that were opened under them, and no DEK.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+
+use crate::keys::lease::{Grant, Lease};
+
+/// When the first of some leases ends. To hold it is no use of them, and renews nothing.
+///
+/// It tells it in two ways: to who waits, once a keeper has seen the end, and to who asks, by the clocks, however late timers
+/// and tasks of a busy machine are.
+#[derive(Clone)]
+pub struct LeaseEnd {
+    /// Fires when one of them ends.
+    over: CancellationToken,
+    first: Option<Arc<Grant>>,
+    more: Option<Arc<Mutex<Vec<Arc<Grant>>>>>,
+}
+
+impl LeaseEnd {
+    pub(super) fn of(grant: &Arc<Grant>, over: CancellationToken) -> Self {
+        Self {
+            over,
+            first: Some(Arc::clone(grant)),
+            more: None,
+        }
+    }
+
+    /// The same, for a stream that goes on to further leases: see [`Self::add`].
+    #[must_use]
+    pub fn growing(self) -> Self {
+        Self {
+            over: self.over.child_token(),
+            more: Some(Arc::default()),
+            ..self
+        }
+    }
+
+    /// From now on this lease counts too, for every clone, where it is of another stretch of permission. Whoever adds it sees to
+    /// it that [`Self::token`] hears of its end.
+    pub fn add(&self, lease: &Lease) {
+        if let Some(more) = &self.more {
+            more.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(lease.stretch());
+        }
+    }
+
+    /// Whether one of them has ended, by the clocks. Whoever sees it first ends the lease.
+    pub fn is_over(&self) -> bool {
+        let ended = |grant: &Arc<Grant>| grant.live().is_err();
+        self.over.is_cancelled()
+            || self.first.as_ref().is_some_and(ended)
+            || self
+                .more
+                .as_ref()
+                .is_some_and(|more| more.lock().unwrap_or_else(PoisonError::into_inner).iter().any(ended))
+    }
+
+    /// Waits for it.
+    pub fn cancelled(&self) -> WaitForCancellationFuture<'_> {
+        self.over.cancelled()
+    }
+
+    /// Fires at it.
+    pub fn token(&self) -> &CancellationToken {
+        &self.over
+    }
+}
+
+/// What stands under no lease, and ends when it is told to.
+impl From<CancellationToken> for LeaseEnd {
+    fn from(over: CancellationToken) -> Self {
+        Self {
+            over,
+            first: None,
+            more: None,
+        }
+    }
+}
