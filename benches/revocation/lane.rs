@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use crate::{BOUND, IDENTITY, Problem, origin};
 /// Who withdraws the key, and who is to notice nothing of it.
 pub(crate) const TENANTS: [&str; 2] = ["acme", "globex"];
 pub(crate) const SECRET: &str = "a-secret-of-the-measurements";
+const GATES: [&str; 2] = ["gate-0", "gate-1"];
 /// How long a gate may take to be there.
 const START: Duration = Duration::from_secs(120);
 
@@ -29,6 +30,7 @@ pub(crate) struct Lane {
     /// One a gate.
     pub(crate) loads: Vec<Load>,
     gates: Vec<Process>,
+    logs: [PathBuf; 2],
     store: JoinHandle<()>,
 }
 
@@ -55,10 +57,11 @@ impl Lane {
             names: LostNames::default(),
             loads: Vec::new(),
             gates: Vec::new(),
+            logs: GATES.map(|name| folder.join(format!("{name}.log"))),
             store,
         };
         let mut addresses = Vec::new();
-        for name in ["gate-0", "gate-1"] {
+        for name in GATES {
             let mut started = lane.gate(folder, name, store_address).await;
             // Another process may have taken a port before it was used.
             for _ in 0..2 {
@@ -84,6 +87,24 @@ impl Lane {
             names: &self.names,
             customer: TENANTS[0],
         }
+    }
+
+    /// Where each gate writes its log.
+    pub(crate) fn logs(&self) -> &[PathBuf] {
+        &self.logs
+    }
+
+    /// Puts the gates' logs where the end of the run does not sweep them away; says where.
+    pub(crate) fn keep_logs(&self, why: &str) -> String {
+        let name: String = why.chars().filter(char::is_ascii_alphanumeric).collect();
+        let mut said = String::new();
+        for (log, gate) in self.logs.iter().zip(GATES) {
+            let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("failed-{name}-{gate}.log"));
+            if std::fs::copy(log, &kept).is_ok() {
+                let _ = write!(said, "; its log: {}", kept.display());
+            }
+        }
+        said
     }
 
     /// Ends all of it.

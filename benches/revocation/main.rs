@@ -14,6 +14,7 @@
     clippy::indexing_slicing
 )] // a command's talk, and arithmetic on measurements
 
+mod cuts;
 mod lag;
 mod lane;
 mod load;
@@ -22,6 +23,7 @@ mod origin;
 #[path = "../load/process.rs"]
 #[allow(dead_code)] // what is not measured here
 mod process;
+mod reader;
 mod report;
 mod round;
 #[path = "../../tests/it/revocation/rows.rs"]
@@ -170,18 +172,29 @@ async fn bench(options: &Options) -> Result<(), Problem> {
         let folder = folder.join(number.to_string());
         let (queue, report) = (Arc::clone(&queue), Arc::clone(&report));
         running.push(tokio::spawn(async move {
-            let lane = Lane::start(&folder).await?;
+            let mut lane = Lane::start(&folder).await?;
             loop {
                 let Some(mut task) = queue.lock().unwrap().pop_front() else {
                     break;
                 };
                 task.rounds -= 1;
-                let played = round::play(&lane, &task.row, task.governed).await?;
-                eprintln!("{}: {played}", task.row.what);
-                report
-                    .lock()
-                    .unwrap()
-                    .add(task.number, task.governed, &task.row, played);
+                match round::play(&lane, &task.row, task.governed).await {
+                    Ok(played) => {
+                        eprintln!("{}: {played}", task.row.what);
+                        report
+                            .lock()
+                            .unwrap()
+                            .add(task.number, task.governed, &task.row, played);
+                    }
+                    Err(Problem(what)) => {
+                        eprintln!("{}: FAILED: {what}", task.row.what);
+                        let kept = lane.keep_logs(task.row.what);
+                        report.lock().unwrap().failed(task.row.what, format!("{what}{kept}"));
+                        // What is left of it could spoil the next row.
+                        lane.stop().await;
+                        lane = Lane::start(&folder).await?;
+                    }
+                }
                 if task.rounds > 0 {
                     queue.lock().unwrap().push_back(task);
                 }

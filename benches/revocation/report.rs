@@ -11,6 +11,8 @@ use crate::rows::{By, Row};
 #[derive(Default)]
 pub(crate) struct Report {
     rows: BTreeMap<usize, Line>,
+    /// Rounds that came to no end, and why.
+    failed: Vec<(&'static str, String)>,
 }
 
 struct Line {
@@ -34,6 +36,11 @@ impl Report {
         line.rounds.push(played);
     }
 
+    /// A round that came to no end.
+    pub(crate) fn failed(&mut self, what: &'static str, why: String) {
+        self.failed.push((what, why));
+    }
+
     /// Prints a table for each bound.
     pub(crate) fn print(&self) {
         for (governed, title) in [
@@ -46,22 +53,31 @@ impl Report {
             }
             println!("\nBound: {} s, {title}\n", governed.bound().as_secs());
             println!(
-                "| what | reason | rounds | last byte after the last yes: median, p99, max | after the withdrawal: median, max \
+                "| what | reason | rounds | last byte after the last yes: median, p99, max | the gate's own cut: median, max | after the withdrawal: median, max \
                  | KiB after a refusal | too late | the other tenant's p99 before, during (refused) | served again: median, max |"
             );
-            println!("|---|---|---|---|---|---|---|---|---|");
+            println!("|---|---|---|---|---|---|---|---|---|---|");
             lines.iter().for_each(|line| line.print());
+            for line in &lines {
+                for beyond in line.rounds.iter().flat_map(|played| &played.beyond) {
+                    println!("\n{}: {beyond}", line.what);
+                }
+            }
+        }
+        for (what, why) in &self.failed {
+            println!("\n{what}: FAILED: {why}");
         }
     }
 
     /// # Errors
-    /// Something came later than the bound and a second.
+    /// Something came later than the bound and a second, or a round came to no end.
     pub(crate) fn judge(&self) -> Result<(), Problem> {
         let broken = self.rows.values().filter(|line| line.late() > 0);
         let broken: Vec<_> = broken.map(|line| line.what).collect();
-        match broken.is_empty() {
-            true => Ok(()),
-            false => Err(Problem::new(format!(
+        match (broken.is_empty(), self.failed.len()) {
+            (true, 0) => Ok(()),
+            (true, failed) => Err(Problem::new(format!("{failed} rounds came to no end"))),
+            (false, _) => Err(Problem::new(format!(
                 "later than the bound and {} s: {}",
                 GRACE.as_secs(),
                 broken.join(", ")
@@ -88,6 +104,7 @@ impl Line {
     fn print(&self) {
         let after_yes = self.all(|played| &played.after_yes);
         let after_no = self.all(|played| &played.after_no);
+        let cut = self.all(|played| &played.cut_after_yes);
         let recovery = self.all(|played| &played.recovery);
         let millis = |spans: &[f64]| rank(spans, 0.99) * 1000.0;
         let rest = self
@@ -96,13 +113,15 @@ impl Line {
             .flat_map(|played| played.after_refusal.iter().copied());
         let refused: usize = self.rounds.iter().map(|played| played.neighbour_refused).sum();
         println!(
-            "| {} | `{}` | {} | {:.2} {:.2} {:.2} s | {:.2} {:.2} s | {} | {} | {:.0} → {:.0} ms ({refused}{}) | {:.1} {:.1} s |",
+            "| {} | `{}` | {} | {:.2} {:.2} {:.2} s | {:.2} {:.2} s | {:.2} {:.2} s | {} | {} | {:.0} → {:.0} ms ({refused}{}) | {:.1} {:.1} s |",
             self.what,
             self.reason,
             self.rounds.len(),
             rank(&after_yes, 0.5),
             rank(&after_yes, 0.99),
             rank(&after_yes, 1.0),
+            rank(&cut, 0.5),
+            rank(&cut, 1.0),
             rank(&after_no, 0.5),
             rank(&after_no, 1.0),
             rest.max().unwrap_or(0).div_ceil(1024),

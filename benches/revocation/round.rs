@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use portcullis::dev::standin::{Answer, Operation, Place};
 
-use crate::lane::Lane;
+use crate::cuts;
+use crate::lane::{Lane, TENANTS};
 use crate::load::What;
 use crate::rows::Row;
 use crate::{BOUND, IDENTITY, Problem};
@@ -40,8 +41,12 @@ pub(crate) struct Played {
     pub(crate) after_no: Vec<Duration>,
     /// At each gate, bytes of downloads that came after it had refused a request.
     pub(crate) after_refusal: Vec<usize>,
-    /// Bytes after the bound and [`GRACE`], and after as much as the clients themselves were late then: a broken promise.
+    /// At each gate that says so, from the last yes to its own cut.
+    pub(crate) cut_after_yes: Vec<Duration>,
+    /// Bytes after the bound and [`GRACE`]: a broken promise.
     pub(crate) late: usize,
+    /// Each read a quarter of [`GRACE`] and more after the bound: who was late.
+    pub(crate) beyond: Vec<Beyond>,
     /// Requests that were asked after the bound, and served: a broken promise.
     pub(crate) begun_late: usize,
     /// From the giving back to where each gate serves.
@@ -49,6 +54,32 @@ pub(crate) struct Played {
     pub(crate) neighbour_before: Vec<Duration>,
     pub(crate) neighbour_during: Vec<Duration>,
     pub(crate) neighbour_refused: usize,
+}
+
+/// Bytes that were read after the bound; spans count from there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beyond {
+    pub(crate) bytes: usize,
+    pub(crate) read: Duration,
+    /// How long before that its reader had looked last: they came at some moment between.
+    pub(crate) since: Duration,
+    /// When the gate cut, by its own word: positive is after the bound, in seconds.
+    pub(crate) cut: Option<f64>,
+}
+
+impl fmt::Display for Beyond {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (read, since) = (self.read.as_millis(), self.since.as_millis());
+        write!(
+            f,
+            "{} bytes read {read} ms after the bound, which came in the {since} ms before; ",
+            self.bytes
+        )?;
+        match self.cut {
+            Some(cut) => write!(f, "the gate cut {:+.0} ms after the bound", cut * 1000.0),
+            None => f.write_str("the gate tells of no cut"),
+        }
+    }
 }
 
 impl fmt::Display for Played {
@@ -65,7 +96,8 @@ impl fmt::Display for Played {
             } else {
                 ""
             }
-        )
+        )?;
+        self.beyond.iter().try_for_each(|beyond| write!(f, "\n    {beyond}"))
     }
 }
 
@@ -107,7 +139,7 @@ pub(crate) async fn play(lane: &Lane, row: &Row, governed: Governed) -> Result<P
 
 /// Each gate has refused acme, and nothing comes any more.
 fn refused(lane: &Lane, said: Instant) -> bool {
-    let good = |what: &What| matches!(what, What::Bytes(_) | What::Served(_) | What::Taken(_));
+    let good = |what: &What| matches!(what, What::Bytes { .. } | What::Served(_) | What::Taken(_));
     lane.loads.iter().all(|load| {
         load.last(said, good).is_none_or(|at| at.elapsed() > QUIET)
             && load.last(said, |what| matches!(what, What::Refused)).is_some()
@@ -137,7 +169,11 @@ fn measured(lane: &Lane, governed: Governed, said: Instant, ended: Instant) -> R
     let ends = yes + governed.bound();
     let too_late = |at: Instant| at > ends + GRACE;
     let mut played = Played::default();
-    for load in &lane.loads {
+    for (load, log) in lane.loads.iter().zip(lane.logs()) {
+        let cut = cuts::last(log, TENANTS[0], said, ended);
+        played
+            .cut_after_yes
+            .extend(cut.map(|at| at.saturating_duration_since(yes)));
         let seen = load.since(said - BEFORE);
         let refused = seen
             .iter()
@@ -146,10 +182,18 @@ fn measured(lane: &Lane, governed: Governed, said: Instant, ended: Instant) -> R
         let (mut last, mut after_refusal) = (said, 0);
         for (at, what) in seen {
             match what {
-                What::Bytes(bytes) => {
+                What::Bytes { len, since } => {
                     last = last.max(at);
-                    after_refusal += if at > refused { bytes } else { 0 };
-                    played.late += if too_late(at) { bytes } else { 0 };
+                    after_refusal += if at > refused { len } else { 0 };
+                    played.late += if too_late(at) { len } else { 0 };
+                    if at > ends + GRACE / 4 {
+                        played.beyond.push(Beyond {
+                            bytes: len,
+                            read: at - ends,
+                            since: at - since,
+                            cut: cut.map(|cut| from(ends, cut)),
+                        });
+                    }
                 }
                 // Whatever was late on the way, it was asked for when nothing might be opened or sealed any more.
                 What::Served(began) | What::Taken(began) if began > ends => played.begun_late += 1,
@@ -164,6 +208,11 @@ fn measured(lane: &Lane, governed: Governed, said: Instant, ended: Instant) -> R
         played.after_refusal.push(after_refusal);
     }
     Ok(played)
+}
+
+/// From one moment to another, in seconds; negative if that was before.
+fn from(one: Instant, other: Instant) -> f64 {
+    other.saturating_duration_since(one).as_secs_f64() - one.saturating_duration_since(other).as_secs_f64()
 }
 
 /// When the authority that governs last said yes, to either gate.
