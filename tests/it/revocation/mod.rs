@@ -3,6 +3,7 @@
 //!
 //! No test waits for a lease to run out: time jumps. What is waited for is the gate's own looking at its clock, once a second.
 
+mod copies;
 mod no;
 mod recheck;
 mod rows;

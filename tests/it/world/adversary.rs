@@ -65,6 +65,7 @@ enum Kind {
     Instead(Box<Invention>),
     Twist(Box<Rewriting>),
     Deaf(HeaderName),
+    Silence,
 }
 
 type Invention = dyn Fn(&Asked) -> Reply + Send + Sync;
@@ -79,6 +80,11 @@ impl Lie {
     /// Rewrites the store's answer.
     pub fn twist(rewrite: impl Fn(&Asked, Reply) -> Reply + Send + Sync + 'static) -> Self {
         Self(Kind::Twist(Box::new(rewrite)))
+    }
+
+    /// Takes nothing of the question's body, and never answers.
+    pub fn silence() -> Self {
+        Self(Kind::Silence)
     }
 
     /// Ignores a header of the question.
@@ -256,6 +262,7 @@ impl Shared {
                 request.headers_mut().remove(header);
                 self.ask(request).await
             }
+            Some(Lie(Kind::Silence)) => std::future::pending().await,
             Some(Lie(Kind::Instead(answer))) => answer(&asked).into_response(&asked),
             Some(Lie(Kind::Twist(rewrite))) => {
                 let (parts, body) = self.ask(request).await.into_parts();
