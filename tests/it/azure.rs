@@ -27,6 +27,11 @@ fn tokens_and_identities_reach_as_far_as_they_should() {
 }
 
 #[test]
+fn a_no_ends_what_is_under_way_whoever_stalls() {
+    driven("azure_revoked");
+}
+
+#[test]
 fn the_gate_answers_as_azurite_does_but_for_what_is_published() {
     driven("azure_differential");
 }
