@@ -76,6 +76,7 @@ pub fn nos_of_the_vault() -> Vec<Row> {
         row("role denied, with escapes", forbidden("ForbiddenByRbac", RBAC), "role_missing", 403, "AccessDenied"),
         row("access policy removed", forbidden("AccessDenied", "The user, group or application 'appid=a' does not have keys unwrapKey permission on key vault 'v'."), "access_policy_missing", 403, "AccessDenied"),
         row("local role of a Managed HSM removed", Vault(Fault::vault_refusal(FORBIDDEN, "AccessDenied", None, "Not authorized to access /keys/k/unwrapkey").on(Operation::UnwrapKey)), "role_missing", 403, "AccessDenied"),
+        row("external key of a Managed HSM disabled", Vault(Fault::vault_refusal(FORBIDDEN, "Forbidden", Some("KeyDisabled"), "Operation is not allowed on a disabled key.")), "key_disabled", 400, DENIED),
     ]
 }
 
@@ -92,6 +93,8 @@ pub fn silences_of_the_vault() -> Vec<Row> {
         shut("another issuer", Vault(Fault::vault_refusal(UNAUTHORIZED, "Unauthorized", None, "AKV10032: Invalid issuer. Expected one of https://sts.windows.net/a/, found https://sts.windows.net/b/.").on(Operation::UnwrapKey)), "wrong_issuer"),
         shut("vault moved to another tenant", Customer(|it| drop(it.move_vault("a0000000-0000-4000-8000-0000000000ff")), |it| drop(it.move_vault(portcullis::dev::standin::ACME_TENANT))), "other_tenant"),
         shut("token not accepted", Vault(Fault::vault_refusal(UNAUTHORIZED, "Unauthorized", None, "AKV10022: Invalid audience.").on(Operation::UnwrapKey)), "token_refused"),
+        shut("challenge that may not be answered", refusal(UNAUTHORIZED, "Unauthorized", None, "AKV10000: Request is missing a Bearer or PoP token."), "bad_challenge"),
+        shut("out of its dates, by the vault", Vault(Fault::vault_refusal(FORBIDDEN, "Forbidden", Some("KeyNotYetValidOrExpired"), "").on(Operation::UnwrapKey)), "key_outside_validity"),
         shut("throttled", Vault(Fault::throttled(None)), "throttled"),
         shut("throttled, with a wish", Vault(Fault::throttled(Some(1))), "throttled"),
         shut("408", refusal(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", None, ""), "server_error"),
@@ -99,6 +102,7 @@ pub fn silences_of_the_vault() -> Vec<Row> {
         shut("503", Vault(Fault::busy()), "server_error"),
         shut("silent", Vault(Fault::silent()), "timeout"),
         shut("connection closed", Vault(Fault::dropped_before()), "unreachable"),
+        shut("connection closed after it was done", Vault(Fault::dropped_after()), "unreachable"),
         shut("closed before TLS", Vault(Fault::unreachable()), "unreachable"),
         shut("TLS fails", Vault(Fault::tls_fails()), "tls_failed"),
         shut("vault deleted, its name gone", By::Name, "name_unresolved"),
@@ -136,11 +140,16 @@ pub fn silences_of_the_identity() -> Vec<Row> {
         shut("53003 conditional access", aadsts(BAD, 53003), "conditional_access"),
         shut("70021 no federated credential", aadsts(BAD, 70021), "federation_mismatch"),
         shut("700211 its issuer", aadsts(UNAUTHORIZED, 700_211), "federation_mismatch"),
+        shut("700212 its audience", aadsts(UNAUTHORIZED, 700_212), "federation_mismatch"),
         shut("700213 its subject", Isv(|it| drop(it.federate(Some("d0000000-0000-4000-8000-0000000000ff"))), |it| drop(it.federate(None))), "federation_mismatch"),
         shut("7002137", aadsts(UNAUTHORIZED, 7_002_137), "federation_mismatch"),
         shut("7002138 its case", aadsts(UNAUTHORIZED, 7_002_138), "federation_mismatch"),
         shut("700236 homed elsewhere", aadsts(BAD, 700_236), "app_elsewhere"),
         shut("70001 deactivated by the ISV", aadsts(BAD, 70001), "app_deactivated"),
+        shut("700024 assertion out of time", aadsts(UNAUTHORIZED, 700_024), "assertion_out_of_time"),
+        shut("700027 certificate unknown", aadsts(UNAUTHORIZED, 700_027), "certificate_unknown"),
+        shut("7000215 secret wrong", aadsts(UNAUTHORIZED, 7_000_215), "secret_refused"),
+        shut("7000222 secret expired", aadsts(UNAUTHORIZED, 7_000_222), "secret_refused"),
         shut("90006 passing", aadsts(BAD, 90006), "server_error"),
         shut("90024 passing", aadsts(BAD, 90024), "server_error"),
         shut("90033 passing", aadsts(BAD, 90033), "server_error"),
@@ -155,9 +164,11 @@ pub fn silences_of_the_identity() -> Vec<Row> {
         shut("connection closed", Entra(Fault::dropped_before().on(Operation::Token)), "unreachable"),
         shut("identity not assigned", Isv(|it| drop(it.assign_identity(false)), |it| drop(it.assign_identity(true))), "identity_not_assigned"),
         shut("identity endpoint starting", imds(StatusCode::GONE), "server_error"),
+        shut("identity endpoint updating", imds(StatusCode::NOT_FOUND), "server_error"),
         shut("identity endpoint throttled", imds(StatusCode::TOO_MANY_REQUESTS), "throttled"),
         shut("identity endpoint broken", imds(StatusCode::INTERNAL_SERVER_ERROR), "server_error"),
         shut("identity endpoint silent", Identity(Fault::silent()), "timeout"),
+        shut("identity endpoint closes", Identity(Fault::dropped_before()), "unreachable"),
     ]
 }
 
