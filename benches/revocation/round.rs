@@ -9,6 +9,7 @@ use http::StatusCode;
 use portcullis::dev::standin::{Answer, Operation, Place};
 
 use crate::cuts;
+use crate::lag;
 use crate::lane::{Lane, TENANTS};
 use crate::load::What;
 use crate::rows::Row;
@@ -157,11 +158,30 @@ async fn served(lane: &Lane, then: Instant, what: &str) -> Result<Vec<Duration>,
         match spans {
             Some(spans) => return Ok(spans),
             None if then.elapsed() > PATIENCE => {
-                return Err(Problem::new(format!("{what}: not served again within {PATIENCE:?}")));
+                let told = told_since(lane, then);
+                return Err(Problem::new(format!(
+                    "{what}: not served again within {PATIENCE:?}; {told}"
+                )));
             }
             None => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
+}
+
+/// What keeps a gate from serving again: whether the vault said yes at all, and how late this process, in which the vault is, was itself.
+fn told_since(lane: &Lane, then: Instant) -> String {
+    let vault = Place::Vault("acme-vault".to_owned());
+    let log = lane.standin.log();
+    let asked = log
+        .iter()
+        .filter(|entry| entry.place == vault && entry.operation == Operation::UnwrapKey && entry.decided >= then);
+    let (mut all, mut yes) = (0, 0);
+    for entry in asked {
+        all += 1;
+        yes += usize::from(matches!(entry.answer, Answer::Status(StatusCode::OK, _)));
+    }
+    let late = lag::most(then, Instant::now()).as_millis();
+    format!("the vault answered {all} times, {yes} times yes, and this process was late by {late} ms at the most")
 }
 
 fn measured(lane: &Lane, governed: Governed, said: Instant, ended: Instant) -> Result<Played, Problem> {
