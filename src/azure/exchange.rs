@@ -15,6 +15,7 @@ use crate::azure::auth::Reach;
 use crate::azure::cors::Cors;
 use crate::azure::error::AzureError;
 use crate::azure::headers;
+use crate::azure::layouts::Layouts;
 use crate::azure::operation::is_sas;
 use crate::azure::policy::Policies;
 use crate::azure::xml::Element;
@@ -45,6 +46,8 @@ pub struct Exchange<'a> {
     pub policies: &'a Policies,
     /// All accounts, for those that a copy names.
     pub accounts: &'a Accounts,
+    /// The footers of blobs that were read of late.
+    pub layouts: &'a Layouts,
     /// Every tenant's keys.
     pub keys: &'a Arc<Keys>,
 }

@@ -18,6 +18,7 @@ pub mod describe;
 pub mod error;
 pub mod exchange;
 pub mod headers;
+pub mod layouts;
 pub mod list;
 pub mod metadata;
 pub mod operation;

@@ -134,6 +134,15 @@ impl Stored {
         Ok(true)
     }
 
+    /// The next bytes as they come; `None` at the end.
+    ///
+    /// # Errors
+    /// The store broke off before.
+    pub async fn some(&mut self) -> Result<Option<Bytes>, Fault> {
+        let any = self.receive().await?;
+        Ok(any.then(|| std::mem::take(&mut self.pending)))
+    }
+
     /// Passes over the next `len` bytes.
     pub(super) async fn skip(&mut self, mut len: u64) -> Result<(), Fault> {
         while len > 0 {

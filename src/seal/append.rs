@@ -14,7 +14,7 @@ use bytes::BytesMut;
 use crate::seal::read::{Window, keep, local_span_at};
 use crate::seal::segment::{Draft, fresh_salt};
 use crate::seal::{
-    Binding, ChunkIndex, Dek, Envelope, HEADER_LEN, Header, Kind, MAX_APPEND_LEN, Padding, PlainLen, PlainRange,
+    Binding, ChunkIndex, Dek, Envelope, HEADER_LEN, Header, Kind, MAX_APPEND_LEN, Mark, Padding, PlainLen, PlainRange,
     SealError, SealedChunk, SealedLen, Sealer, Tampered, Wants, open_bound,
 };
 
@@ -32,7 +32,7 @@ pub fn seal_append(
     Draft::append(binding, len)?.seal(dek, tenant, envelope, fresh_salt()?)
 }
 
-/// Reads an append blob, or a range of it, forward from its start.
+/// Reads an append blob, or a range of it, forward from its start or from a block that was found.
 pub struct AppendRead {
     container: String,
     name: String,
@@ -96,6 +96,23 @@ impl AppendRead {
             offset: 0,
             at,
         })
+    }
+
+    /// Begins at another block than the first, and is fed the stored bytes from there on. The block is held to being that one.
+    ///
+    /// # Errors
+    /// The blob has no such block, or the range begins before it.
+    pub fn begun(mut self, at: Mark) -> Result<Self, Tampered> {
+        let none = Tampered::Segment { number: at.index };
+        if at.index == self.index && at.offset == self.offset {
+            return Ok(self);
+        }
+        let before = self.range.is_none_or(|range| range.first() < at.offset);
+        if at.index >= self.blocks || at.offset >= self.plain_len.0 || before {
+            return Err(none);
+        }
+        (self.index, self.offset) = (at.index, at.offset);
+        Ok(self)
     }
 
     #[must_use]

@@ -28,6 +28,7 @@ mod context;
 mod dek;
 mod derive;
 mod envelope;
+mod find;
 #[doc(hidden)]
 pub mod fuzz;
 mod header;
@@ -50,6 +51,7 @@ pub use context::{Binding, Domain, Place};
 pub use dek::{Dek, DekError, DekId};
 pub use derive::{Alias, AliasKey, MetadataKey};
 pub use envelope::{CmkRef, Envelope, EnvelopeError, KeyVersion, NotHex, WrapAlgorithm};
+pub use find::{AppendSearch, Mark};
 pub use header::{Core, Header, Kind, Malformed};
 pub use law::{
     APPEND_OVERHEAD, CHUNK_LEN, CORE_LEN, ChunkIndex, HEADER_LEN, MAX_APPEND_LEN, MAX_PLAIN_LEN, Padding, PlainLen,

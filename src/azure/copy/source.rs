@@ -127,6 +127,7 @@ impl Origin {
             reach: Reach::Full,
             keyless: false,
             accounts: of.accounts,
+            layouts: of.layouts,
             policies: of.policies,
             asker: of.asker,
             keys: of.keys,

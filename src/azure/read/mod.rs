@@ -2,9 +2,11 @@
 //! the way.
 //!
 //! A blob of one segment is read with one request when its DEK is in memory. A blob of blocks needs its footer first, which is one
-//! more; a range of it is then asked for at its own place. Azure has no ranges from the end, so the footer's place follows from
+//! more, unless it was read of late; a range of it is then asked for at its own place. Azure has no ranges from the end, so the footer's place follows from
 //! the size that the first answer tells. Every further request is pinned to the first one's ETag.
 
+mod append;
+mod blocks;
 mod head;
 mod open;
 mod pieces;
@@ -14,8 +16,9 @@ use http::header::{ETAG, IF_MATCH};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 
+pub use blocks::{Footing, footing};
 pub use head::head;
-pub use open::{Footing, footing, key_of};
+pub use open::key_of;
 pub use pieces::Pieces;
 
 use crate::azure::checks::{self, CONTENT_CRC64, CONTENT_MD5, STRUCTURED, STRUCTURED_LENGTH};
@@ -92,6 +95,11 @@ pub async fn again(exchange: &Exchange<'_>, wanted: Option<Wanted>) -> Result<Re
 }
 
 async fn read(exchange: &Exchange<'_>, wanted: Option<Wanted>) -> Result<Read, AzureError> {
+    if let Some(wanted) = wanted
+        && let Some(read) = Box::pin(blocks::remembered(exchange, wanted)).await?
+    {
+        return Ok(read);
+    }
     let answer = match first(exchange, wanted).await {
         Ok(Some(answer)) => answer,
         Ok(None) => return past_the_end(exchange, wanted).await,

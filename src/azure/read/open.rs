@@ -1,8 +1,5 @@
 //! From a store's answer to plaintext: the keys derived, all checked that can be before the first chunk.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -10,21 +7,17 @@ use crate::azure::error::AzureError;
 use crate::azure::exchange::{Ask, Exchange};
 use crate::azure::metadata::Hidden;
 use crate::azure::range::Wanted;
+use crate::azure::read::append::append;
+use crate::azure::read::blocks::{blocks, footing};
 use crate::azure::read::head::{Described, answer_head};
 use crate::azure::read::shape::Shape;
 use crate::azure::read::{Pieces, Read, meant, pinned};
-use crate::body::{Appended, Opening, Segments, Stored};
+use crate::body::{Opening, Stored};
 use crate::keys::{Lease, Leased};
 use crate::seal::{
-    AppendRead, CHUNK_LEN, ChunkIndex, ChunkSpan, Core, Footer, HEADER_LEN, Header, Kind, MultipartRead, Opener,
-    PlainLen, PlainRange, SealedLen, StoredRange, Tampered, footer_len,
+    CHUNK_LEN, ChunkIndex, ChunkSpan, Core, HEADER_LEN, Header, Kind, Opener, PlainLen, PlainRange, SealedLen,
+    StoredRange, Tampered,
 };
-
-/// What is known of a blob of blocks once its footer was opened.
-pub struct Footing {
-    pub footer: Footer,
-    pub opener: Leased<Opener>,
-}
 
 /// The one chunk of an empty object, which holds nothing but its tag.
 const EMPTY: ChunkSpan = ChunkSpan {
@@ -38,7 +31,7 @@ const EMPTY: ChunkSpan = ChunkSpan {
     keep: 0,
 };
 
-fn tampered(what: &Tampered) -> AzureError {
+pub(super) fn tampered(what: &Tampered) -> AzureError {
     AzureError::Tampered { what: what.to_string() }
 }
 
@@ -137,124 +130,6 @@ fn checked(
     Ok(opener)
 }
 
-/// Reads and opens the footer of a blob of blocks.
-///
-/// # Errors
-/// The key's owner said no, the store did, or it is no footer of this blob.
-pub async fn footing(
-    exchange: &Exchange<'_>,
-    first: &HeaderMap,
-    stored: SealedLen,
-    segments: u32,
-) -> Result<Footing, AzureError> {
-    let mut segments = segments;
-    // What metadata counted may be wrong; the footer's own header tells the truth.
-    for _ in 0..2 {
-        let len = footer_len(segments).0;
-        let start = stored
-            .0
-            .checked_sub(len)
-            .ok_or_else(|| tampered(&Tampered::Size { found: stored.0 }))?;
-        let ask = pinned(exchange, first, &format!("bytes={start}-{}", stored.0 - 1))?;
-        let answer = exchange.ask(ask).await?;
-        let most = usize::try_from(len).map_err(|_| AzureError::Unsealed)?;
-        let bytes = Stored::new(answer.into_body()).all(most).await?;
-        let split = bytes.len().checked_sub(HEADER_LEN).ok_or(AzureError::Unsealed)?;
-        let (sealed, header) = bytes.split_at(split);
-        let header = Header::parse(header).map_err(|_| AzureError::Unsealed)?;
-        if header.core().segments() != segments && header.core().kind() == Kind::Footer {
-            segments = header.core().segments();
-            continue;
-        }
-        let lease = lease(exchange, &header).await?;
-        let alias = Hidden::of(first).alias();
-        let (footer, opener) = lease.open_footer(&exchange.place(), alias.as_ref(), &header, sealed, stored)?;
-        return Ok(Footing { footer, opener });
-    }
-    Err(tampered(&Tampered::Table))
-}
-
-async fn blocks(
-    exchange: &Exchange<'_>,
-    answer: Response<Incoming>,
-    mut footing: Footing,
-    wanted: Option<Wanted>,
-) -> Result<Read, AzureError> {
-    let len = footing.footer.core().plain_len();
-    let range = meant(wanted, len)?;
-    let (parts, body) = answer.into_parts();
-    let hidden = Hidden::of(&parts.headers);
-    let md5 = hidden.md5(footing.opener.get()?.metadata_key());
-    let head = answer_head(exchange, &parts, &Described { len, md5 }, range);
-    let layout = Arc::clone(footing.footer.layout());
-    if layout.segments().is_empty() {
-        // An empty block list.
-        let over = footing.opener.lease().ending();
-        let pieces = Some(Pieces::held(Bytes::new(), over));
-        return Ok(Read { head, pieces });
-    }
-    let reader = MultipartRead::new(layout, range).ok_or(AzureError::InvalidRange { size: len })?;
-    let apart = reader.apart();
-    let body = match (wanted, reader.body()) {
-        // The first answer is all of it, from its first segment on.
-        (None, _) | (_, None) => body,
-        (Some(_), Some(stored)) => {
-            drop(body);
-            let range = format!("bytes={}-{}", stored.first, stored.last);
-            exchange
-                .ask(pinned(exchange, &parts.headers, &range)?)
-                .await?
-                .into_body()
-        }
-    };
-    let apart = match apart {
-        Some(apart) => Some(header_at(exchange, &parts.headers, apart.first).await?),
-        None => None,
-    };
-    let count = range.map_or(len, PlainRange::plain_len);
-    let leases = exchange.keys.of(&exchange.container.tenant);
-    let lease = footing.opener.lease().again();
-    let segments = Segments::new(Stored::new(body), apart, reader, count.0, leases, lease);
-    Ok(Read {
-        head,
-        pieces: Some(Pieces::sealed(segments.into())),
-    })
-}
-
-async fn append(
-    exchange: &Exchange<'_>,
-    answer: Response<Incoming>,
-    stored: SealedLen,
-    len: PlainLen,
-    count: u64,
-    wanted: Option<Wanted>,
-) -> Result<Read, AzureError> {
-    let range = meant(wanted, len)?;
-    let (parts, body) = answer.into_parts();
-    let head = answer_head(exchange, &parts, &Described { len, md5: None }, range);
-    let place = &exchange.container.sealed_as;
-    let reader = AppendRead::new(place, &exchange.address.blob, stored, count, range);
-    let reader = reader.map_err(|what| tampered(&what))?;
-    let body = if wanted.is_none() {
-        body
-    } else {
-        // Where a byte lies follows from the blocks before it only: read forward from the start.
-        drop(body);
-        let range = format!("bytes=0-{}", stored.0.saturating_sub(1));
-        exchange
-            .ask(pinned(exchange, &parts.headers, &range)?)
-            .await?
-            .into_body()
-    };
-    let lease = exchange.keys.to_operate(&exchange.container.tenant).await?;
-    let leases = exchange.keys.of(&exchange.container.tenant);
-    let appended = Appended::new(Stored::new(body), reader, leases, lease);
-    Ok(Read {
-        head,
-        pieces: Some(Pieces::appended(appended)),
-    })
-}
-
 /// What opens a blob's metadata: the keys of its whole segment or footer, from its core if the DEK is in memory, else by its own
 /// header. `None` for a blob that has none.
 ///
@@ -305,7 +180,7 @@ fn warm(exchange: &Exchange<'_>, core: &Core) -> Option<Lease> {
     exchange.keys.warm(&exchange.container.tenant, core.dek_id())
 }
 
-async fn lease(exchange: &Exchange<'_>, header: &Header) -> Result<Lease, AzureError> {
+pub(super) async fn lease(exchange: &Exchange<'_>, header: &Header) -> Result<Lease, AzureError> {
     let dek = header.core().dek_id();
     Ok(exchange
         .keys

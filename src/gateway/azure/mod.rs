@@ -18,6 +18,7 @@ use crate::azure::auth::{self, AuthError, Directory, Reach, Verified};
 use crate::azure::cors::{self, Cors};
 use crate::azure::error::AzureError;
 use crate::azure::exchange::{Asker, Exchange};
+use crate::azure::layouts::Layouts;
 use crate::azure::list::Secure;
 use crate::azure::operation::{Level, Operation as Op};
 use crate::azure::policy::Policies;
@@ -36,6 +37,7 @@ pub struct AzureGateway {
     accounts: Accounts,
     keys: Arc<Keys>,
     policies: Policies,
+    layouts: Layouts,
     clock: Clock,
     /// Tokens are taken without TLS: only on a machine where everything is.
     dev: bool,
@@ -59,6 +61,7 @@ impl AzureGateway {
             accounts,
             keys,
             policies: Policies::new(clock.clone()),
+            layouts: Layouts::default(),
             clock,
         }
     }
@@ -186,6 +189,7 @@ impl AzureGateway {
             },
             policies: &self.policies,
             accounts: &self.accounts,
+            layouts: &self.layouts,
             keys: &self.keys,
         };
         if operation == Op::Batch {
