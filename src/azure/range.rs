@@ -23,6 +23,10 @@ impl Wanted {
     /// `x-ms-range` can't be read. A `Range` that can't be is as if it were not there, as in all of HTTP.
     pub fn of(client: &HeaderMap) -> Result<Option<Self>, AzureError> {
         if let Some(value) = client.get("x-ms-range") {
+            // What the SDK for Java asks for when a blob turned out to be empty (`BlobRange(0, 0)`): the service gives all there is.
+            if value == "bytes=0--1" {
+                return Ok(None);
+            }
             let wanted = value.to_str().ok().and_then(Self::parse);
             return wanted.map(Some).ok_or(AzureError::InvalidHeader { name: "x-ms-range" });
         }
@@ -66,6 +70,8 @@ mod tests {
         assert_eq!(Wanted::of(&client).unwrap(), Some(Wanted { first: 3, last: None }));
         client.insert("x-ms-range", HeaderValue::from_static("bytes=-3"));
         assert!(Wanted::of(&client).is_err());
+        client.insert("x-ms-range", HeaderValue::from_static("bytes=0--1"));
+        assert_eq!(Wanted::of(&client).unwrap(), None);
         client.remove("x-ms-range");
         for none in ["bytes=-3", "bytes=3-1", "bytes=a-b", "lines=1-2", "bytes=1-2,3-4"] {
             client.insert(RANGE, HeaderValue::from_static(none));

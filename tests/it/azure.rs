@@ -36,6 +36,11 @@ fn the_gate_answers_as_azurite_does_but_for_what_is_published() {
     driven("azure_differential");
 }
 
+#[test]
+fn a_range_costs_little_more_than_itself() {
+    driven("azure_reads");
+}
+
 /// Runs a script of `tests/conformance` against a `portcullis dev` of its own.
 fn driven(script: &str) {
     let Some(azurite) = std::env::var_os("PORTCULLIS_AZURITE") else {

@@ -175,7 +175,7 @@ pub(super) async fn blocks(
         let mut footing = footing;
         let md5 = Hidden::of(&parts.headers).md5(footing.opener.get()?.metadata_key());
         let head = answer_head(exchange, &parts, &Described { len, md5 }, range);
-        let pieces = Some(Pieces::held(Bytes::new(), footing.opener.lease().over()));
+        let pieces = Some(Pieces::held(Bytes::new(), footing.opener.lease().ending()));
         return Ok(Read { head, pieces });
     }
     let reader = MultipartRead::new(layout, range).ok_or(AzureError::InvalidRange { size: len })?;
