@@ -2,7 +2,9 @@
 //! before it seals: from a HEAD, and held to by an append position. A race with another writer is run again, unless the client
 //! itself asked for a position.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use hyper::body::Incoming;
 
 use crate::azure::block::checksum;
 use crate::azure::checks;
@@ -15,7 +17,7 @@ use crate::azure::put::{Memory, Source, created};
 use crate::azure::read::shape::{Shape, stored_len};
 use crate::body::SealedBody;
 use crate::body::checksum::{Algorithm, Checksum};
-use crate::seal::{Binding, MAX_APPEND_LEN, PlainLen};
+use crate::seal::{Binding, MAX_APPEND_LEN, Mark, PlainLen};
 use crate::upstream::StoreBody;
 
 const APPEND_POSITION: HeaderName = HeaderName::from_static("x-ms-blob-condition-appendpos");
@@ -41,8 +43,17 @@ pub async fn create(exchange: &Exchange<'_>) -> Result<Response<()>, AzureError>
     {
         return Err(AzureError::InvalidHeader { name: "Content-Length" });
     }
+    let answer = begin(exchange, &Hidden::default()).await?;
+    Ok(created(exchange, headers::written(answer.headers())))
+}
+
+/// Begins an append blob, of which the client says all that it says of any blob.
+///
+/// # Errors
+/// The store said no.
+pub async fn begin(exchange: &Exchange<'_>, hidden: &Hidden) -> Result<Response<Incoming>, AzureError> {
     let mut ask = Ask::new(Method::PUT, Vec::new());
-    ask.headers = commit::said(exchange, &Hidden::default())?;
+    ask.headers = commit::said(exchange, hidden)?;
     let mut described = HeaderMap::new();
     headers::describing(exchange.client(), &mut described);
     for (name, value) in described {
@@ -53,8 +64,7 @@ pub async fn create(exchange: &Exchange<'_>) -> Result<Response<()>, AzureError>
     ask.headers
         .insert("x-ms-blob-type", HeaderValue::from_static("AppendBlob"));
     ask.spelling = exchange.parts.extensions.clone();
-    let answer = commit::told(exchange, exchange.ask(ask).await)?;
-    Ok(created(exchange, headers::written(answer.headers())))
+    commit::told(exchange, exchange.ask(ask).await)
 }
 
 /// Append Block.
@@ -86,7 +96,7 @@ pub async fn append(exchange: &Exchange<'_>, source: Source) -> Result<Response<
     };
     drop(lease);
     for _ in 0..TRIES {
-        let (blob, stored) = state(exchange).await?;
+        let (blob, _) = state(exchange).await?;
         let Shape::Append(before, index) = blob else {
             return Err(AzureError::Store {
                 status: StatusCode::CONFLICT,
@@ -100,19 +110,11 @@ pub async fn append(exchange: &Exchange<'_>, source: Source) -> Result<Response<
         if most.is_some_and(|most| before.0.saturating_add(len.0) > most) {
             return Err(AzureError::MaxSize);
         }
-        let binding = Binding::append(&exchange.container.sealed_as, &exchange.address.blob, index, before.0);
-        let lease = exchange.keys.to_write(&exchange.container.tenant).await?;
-        let over = lease.over();
-        let (header, sealer) = lease.seal_append(binding, len)?;
-        let sealed_len = len.append().ok_or(AzureError::StoreFailed)?;
-        let sealed = SealedBody::new(&header, sealer, Memory::new(plain.clone()), sealed_len);
-        let fault = sealed.fault();
-        let mut ask = Ask::new(Method::PUT, query(&[("comp", "appendblock")]));
-        headers::copy(exchange.client(), &mut ask.headers, headers::CONDITIONS);
-        headers::copy(exchange.client(), &mut ask.headers, &["x-ms-encryption-scope"]);
-        ask.headers.insert(APPEND_POSITION, HeaderValue::from(stored));
-        ask.body = StoreBody::sealed(sealed);
-        match commit::send(exchange, ask, over, &fault).await {
+        let mark = Mark {
+            index,
+            offset: before.0,
+        };
+        match extend(exchange, plain.clone(), mark, headers::CONDITIONS).await {
             Err(AzureError::Store { code, .. }) if code == "AppendPositionConditionNotMet" => {
                 if position.is_some() {
                     return Err(AzureError::AppendPosition);
@@ -128,6 +130,33 @@ pub async fn append(exchange: &Exchange<'_>, source: Source) -> Result<Response<
         }
     }
     Err(AzureError::StoreFailed)
+}
+
+/// Appends one block behind all that lies before `mark`, with those of the client's headers that are named.
+///
+/// # Errors
+/// Refused by the key's owner, by a limit, or by the store: `AppendPositionConditionNotMet` where something else was appended.
+pub async fn extend(
+    exchange: &Exchange<'_>,
+    plain: Bytes,
+    mark: Mark,
+    named: &[&str],
+) -> Result<Response<Incoming>, AzureError> {
+    let len = PlainLen(plain.len() as u64);
+    let (place, name) = (&exchange.container.sealed_as, &exchange.address.blob);
+    let binding = Binding::append(place, name, mark.index, mark.offset);
+    let lease = exchange.keys.to_write(&exchange.container.tenant).await?;
+    let over = lease.over();
+    let (header, sealer) = lease.seal_append(binding, len)?;
+    let sealed_len = len.append().ok_or(AzureError::StoreFailed)?;
+    let sealed = SealedBody::new(&header, sealer, Memory::new(plain), sealed_len);
+    let fault = sealed.fault();
+    let mut ask = Ask::new(Method::PUT, query(&[("comp", "appendblock")]));
+    headers::copy(exchange.client(), &mut ask.headers, named);
+    headers::copy(exchange.client(), &mut ask.headers, &["x-ms-encryption-scope"]);
+    ask.headers.insert(APPEND_POSITION, HeaderValue::from(mark.stored()));
+    ask.body = StoreBody::sealed(sealed);
+    commit::send(exchange, ask, over, &fault).await
 }
 
 /// Append Blob Seal: no more blocks from then on.

@@ -13,6 +13,7 @@ const RESERVED: &str = "x-ms-meta-portcullis_";
 const CORE: HeaderName = HeaderName::from_static("x-ms-meta-portcullis_core");
 const SUMS: HeaderName = HeaderName::from_static("x-ms-meta-portcullis_sums");
 const ALIAS: HeaderName = HeaderName::from_static("x-ms-meta-portcullis_alias");
+const PENDING: HeaderName = HeaderName::from_static("x-ms-meta-portcullis_pending");
 
 /// The gate's own part of a blob's metadata. Nothing of it is believed before it was checked against the body's own header.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct Hidden {
     pub sums: Option<String>,
     /// A copy's right to its name.
     pub alias: Option<String>,
+    /// An append blob that the gate is still copying, or stopped to: it ends at a block's end, and nothing else would tell.
+    pub pending: bool,
 }
 
 impl Hidden {
@@ -33,6 +36,7 @@ impl Hidden {
             core: text(&CORE).and_then(|text| Core::from_text(text).ok()),
             sums: text(&SUMS).map(str::to_owned),
             alias: text(&ALIAS).map(str::to_owned),
+            pending: store.contains_key(&PENDING),
         }
     }
 
@@ -44,6 +48,7 @@ impl Hidden {
                 "portcullis_core" => hidden.core = Core::from_text(value).ok(),
                 "portcullis_sums" => hidden.sums = Some(value.to_owned()),
                 "portcullis_alias" => hidden.alias = Some(value.to_owned()),
+                "portcullis_pending" => hidden.pending = true,
                 _ => {}
             }
         }
@@ -56,6 +61,7 @@ impl Hidden {
             (CORE, self.core.as_ref().map(Core::to_text)),
             (SUMS, self.sums.clone()),
             (ALIAS, self.alias.clone()),
+            (PENDING, self.pending.then(|| "1".to_owned())),
         ];
         for (name, value) in fields {
             match value.map(HeaderValue::try_from) {
@@ -157,12 +163,18 @@ mod tests {
             core: None,
             sums: Some("s".into()),
             alias: Some("a".into()),
+            pending: true,
         };
         let mut headers = HeaderMap::new();
         headers.insert(CORE, HeaderValue::from_static("stale"));
         hidden.write(&mut headers);
         assert_eq!(Hidden::of(&headers), hidden);
-        let listed = [("Portcullis_sums", "s"), ("portcullis_alias", "a"), ("color", "red")];
+        let listed = [
+            ("Portcullis_sums", "s"),
+            ("portcullis_alias", "a"),
+            ("portcullis_pending", "1"),
+            ("color", "red"),
+        ];
         assert_eq!(Hidden::listed(listed.into_iter()), hidden);
     }
 }

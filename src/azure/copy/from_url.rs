@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use crate::azure::append;
 use crate::azure::block;
 use crate::azure::checks;
+use crate::azure::copy::rows;
 use crate::azure::copy::source::{Origin, as_source};
 use crate::azure::error::AzureError;
 use crate::azure::exchange::Exchange;
@@ -58,9 +59,28 @@ pub async fn append_from_url(exchange: &Exchange<'_>) -> Result<Response<()>, Az
     append::append(exchange, source).await
 }
 
-/// A copy to another tenant, or to another upstream account: done when it is answered.
+/// A copy to another tenant or upstream account, or of an append blob: done when it is answered.
 pub(super) async fn copy_through(exchange: &Exchange<'_>, origin: &Origin) -> Result<Response<()>, AzureError> {
+    const TAGS: &str = "x-ms-copy-source-tag-option";
+    if exchange.client().get(TAGS).is_some_and(|option| option == "COPY") {
+        return Err(AzureError::UnsupportedHeader {
+            what: format!("{TAGS}: COPY of a copy that the gate makes"),
+        });
+    }
     let (head, source) = open(exchange, origin).await?;
+    if head
+        .headers()
+        .get("x-ms-blob-type")
+        .is_some_and(|kind| kind == "AppendBlob")
+    {
+        if origin.is_at(exchange) {
+            // It would be emptied before it is read.
+            return Err(AzureError::UnsupportedHeader {
+                what: "x-ms-copy-source: the append blob itself".into(),
+            });
+        }
+        return Box::pin(rows::copy(exchange, &head, source)).await;
+    }
     let lease = exchange.keys.to_write(&exchange.container.tenant).await?;
     let parts = like(exchange.parts, &head, true, !metadata::given(exchange.client()));
     let mut response = put::put(&with(exchange, &parts), lease, source).await?;
@@ -71,7 +91,7 @@ pub(super) async fn copy_through(exchange: &Exchange<'_>, origin: &Origin) -> Re
 }
 
 /// The client's request as if it said of the blob what its source has: properties that it does not state itself, and metadata.
-fn like(parts: &Parts, head: &Response<()>, properties: bool, metadata: bool) -> Parts {
+pub(super) fn like(parts: &Parts, head: &Response<()>, properties: bool, metadata: bool) -> Parts {
     let (mut parts, source) = (parts.clone(), head.headers());
     for (theirs, own) in [
         ("content-type", "x-ms-blob-content-type"),
@@ -97,7 +117,7 @@ fn like(parts: &Parts, head: &Response<()>, properties: bool, metadata: bool) ->
     parts
 }
 
-fn with<'a>(exchange: &Exchange<'a>, parts: &'a Parts) -> Exchange<'a> {
+pub(super) fn with<'a>(exchange: &Exchange<'a>, parts: &'a Parts) -> Exchange<'a> {
     Exchange { parts, ..*exchange }
 }
 

@@ -1,8 +1,9 @@
 //! Copies. Where source and destination are one tenant's and lie in one upstream account, the store copies sealed bytes, and the
-//! copy's right to its new name is an alias in its metadata. Anything else goes through the gate: opened, sealed anew, and
-//! permitted on both sides.
+//! copy's right to its new name is an alias in its metadata. Anything else, append blobs too, goes through the gate: opened, sealed
+//! anew, and permitted on both sides.
 
 mod from_url;
+mod rows;
 mod source;
 
 use http::header::ETAG;
@@ -60,10 +61,8 @@ pub async fn copy(exchange: &Exchange<'_>) -> Result<Response<()>, AzureError> {
         .get("x-ms-blob-type")
         .is_some_and(|kind| kind == "AppendBlob")
     {
-        // Its blocks are bound to the name they were appended under, and nothing vouches for another.
-        return Err(AzureError::UnsupportedHeader {
-            what: "x-ms-copy-source of an append blob".into(),
-        });
+        // Its blocks are bound to the name they were appended under, and no alias vouches for a row of them.
+        return from_url::copy_through(exchange, &origin).await;
     }
     let stored = stored_len(found.status, &found.headers)?;
     let key = key_of(&source, &found.headers, stored).await?;

@@ -24,10 +24,17 @@ impl Shape {
     /// From the headers of the store's answer about a blob of `stored` bytes in all.
     ///
     /// # Errors
-    /// No sealed blob has that size.
+    /// No sealed blob has that size, or it is a copy that is not whole.
     pub fn of(store: &HeaderMap, stored: SealedLen) -> Result<Self, AzureError> {
         const COUNT: HeaderName = HeaderName::from_static("x-ms-blob-committed-block-count");
         if store.get("x-ms-blob-type").is_some_and(|kind| kind == "AppendBlob") {
+            if Hidden::of(store).pending {
+                return Err(AzureError::Store {
+                    status: StatusCode::CONFLICT,
+                    code: "PendingCopyOperation".into(),
+                    message: "There is currently a pending copy operation.".into(),
+                });
+            }
             let count = number(store, &COUNT).ok_or(AzureError::StoreFailed)?;
             let len = stored.append_plain(count).ok_or(AzureError::Unsealed)?;
             return Ok(Self::Append(len, count));
