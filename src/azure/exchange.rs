@@ -61,6 +61,8 @@ pub struct Asker {
     pub peer: IpAddr,
     /// Whether it came over TLS.
     pub secure: bool,
+    /// Whether tokens may come with it: over TLS, or on a machine where everything is.
+    pub clear: bool,
     /// When.
     pub now: SystemTime,
 }

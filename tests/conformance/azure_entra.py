@@ -40,6 +40,7 @@ from azure.core.exceptions import HttpResponseError
 from azure.identity import ClientSecretCredential
 from azure.storage.blob import (
     AccountSasPermissions,
+    BlobBlock,
     BlobClient,
     BlobServiceClient,
     CorsRule,
@@ -172,6 +173,38 @@ def delegation():
         refused(lambda: service(READER).get_user_delegation_key(NOW, end), 400, "InvalidXmlNodeValue")
     by_key = BlobServiceClient.from_connection_string(ENV["ACME_AZURE_CONNECTION_STRING"], retry_total=0)
     refused(lambda: by_key.get_user_delegation_key(NOW, SOON), 403, "AuthenticationFailed")
+
+
+def sources():
+    """A copy's source by a token of its own: whoever asks has a key of another account only."""
+    key = re.search("AccountKey=([^;]*)", ENV["GLOBEX_AZURE_CONNECTION_STRING"])[1]
+    theirs = service({"account_name": "globex", "account_key": key}, "globex").create_container("by-token")
+    url = service(READER).get_blob_client("entra", "blob").url
+    token = lambda scope: f"Bearer {READER.get_token(scope).token}"  # noqa: E731
+    good, for_vault = token("https://storage.azure.com/.default"), token("https://vault.azure.net/.default")
+    blob = theirs.get_blob_client("blob")
+    blob.start_copy_from_url(url, requires_sync=True, source_authorization=good)
+    assert blob.download_blob().readall() == SECRET
+    blob.upload_blob_from_url(url, overwrite=True, source_authorization=good)
+    blob.stage_block_from_url("1", url, source_authorization=good)
+    blob.commit_block_list([BlobBlock("1")])
+    assert blob.download_blob().readall() == SECRET
+    rows = theirs.get_blob_client("rows")
+    rows.create_append_blob()
+    rows.append_block_from_url(url, source_authorization=good)
+    assert rows.download_blob().readall() == SECRET
+    other = theirs.get_blob_client("other")
+    unverified = (403, "CannotVerifyCopySource")
+    head, claims, signature = good.split(".")
+    for wrong in (None, for_vault, f"{head}.{claims}.{signature[:-8]}AAAAAAAA", "Bearer x", "SharedKey acme:AAAA", good.split()[1]):
+        options = {"source_authorization": wrong} if wrong else {}
+        refused(lambda: other.start_copy_from_url(url, requires_sync=True, **options), *unverified)
+        refused(lambda: other.stage_block_from_url("1", url, **options), *unverified)
+    # It is the source's that counts: the reader knows nothing of this account.
+    refused(lambda: other.start_copy_from_url(blob.url.replace("/globex/", "/initech/"), requires_sync=True, source_authorization=good), *unverified)
+    back = service(WRITER).get_blob_client("entra", "back")
+    refused(lambda: back.start_copy_from_url(blob.url, requires_sync=True, source_authorization=good), *unverified)
+    assert not other.exists() and not back.exists()
 
 
 def azure_only(children):
@@ -324,6 +357,7 @@ def served(endpoint, bare, number, blobs):
 roles()
 tokens()
 delegation()
+sources()
 with processes.Children() as children:
     azure_only(children)
 print("done")

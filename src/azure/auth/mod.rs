@@ -13,9 +13,9 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use http::HeaderMap;
 use http::header::{AUTHORIZATION, DATE};
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
@@ -113,16 +113,39 @@ pub enum AuthError {
 /// # Errors
 /// Whatever keeps the request from being its client's; nothing was read of its body then.
 pub async fn identify(parts: &Parts, address: &Address, clear: bool, now: SystemTime) -> Result<Verified, AuthError> {
-    let header = parts.headers.get(AUTHORIZATION);
-    let token = header.and_then(|header| header.to_str().ok()?.split_once(' '));
-    let Some((_, token)) = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) else {
-        return verify(parts, address, now);
-    };
+    match parts
+        .headers
+        .get(AUTHORIZATION)
+        .filter(|header| bearer_of(header).is_some())
+    {
+        Some(header) => verify_token_of(address, header, clear, now).await,
+        None => verify(parts, address, now),
+    }
+}
+
+/// The token of a header that says `Bearer`.
+fn bearer_of(header: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Verifies a token, which came with a request or is for the source of a copy. No other scheme will do for that one:
+/// <https://learn.microsoft.com/rest/api/storageservices/copy-blob-from-url>, `x-ms-copy-source-authorization`.
+///
+/// # Errors
+/// It is none, or none of this account's directory that holds.
+pub async fn verify_token_of(
+    address: &Address,
+    header: &HeaderValue,
+    clear: bool,
+    now: SystemTime,
+) -> Result<Verified, AuthError> {
+    let token = bearer_of(header).ok_or(AuthError::Malformed)?;
     if !clear {
         return Err(AuthError::TokenInClear);
     }
     let directory = address.account.directory.as_ref().ok_or(AuthError::Malformed)?;
-    let principal = directory.verify(token.trim(), &address.account.name, now).await?;
+    let principal = directory.verify(token, &address.account.name, now).await?;
     Ok(Verified {
         grant: Grant::Token(principal),
     })

@@ -9,7 +9,7 @@ use http::{Method, Request, StatusCode, Uri};
 
 use crate::azure::account::Container;
 use crate::azure::address::Address;
-use crate::azure::auth::{self, Reach};
+use crate::azure::auth::{self, AuthError, Reach};
 use crate::azure::error::AzureError;
 use crate::azure::exchange::Exchange;
 use crate::azure::headers;
@@ -36,19 +36,14 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Finds the source that a request names, and verifies that its client may read it: with the account's key, or with a SAS in
-    /// the source's URL.
+    /// Finds the source that a request names, and verifies that its client may read it: with the account's key, with a token
+    /// for the source, or with a SAS in its URL.
     ///
     /// # Errors
     /// It is not on this gate, or not the client's to read.
     pub async fn of(exchange: &Exchange<'_>) -> Result<Self, AzureError> {
         const NAME: &str = "x-ms-copy-source";
         let client = exchange.client();
-        if client.contains_key("x-ms-copy-source-authorization") {
-            return Err(AzureError::UnsupportedHeader {
-                what: "x-ms-copy-source-authorization".into(),
-            });
-        }
         let url = client.get(NAME).and_then(|value| value.to_str().ok());
         let url: Uri = url
             .and_then(|url| url.parse().ok())
@@ -88,6 +83,8 @@ impl Origin {
             container,
         };
         origin.permit(exchange).await.map_err(|error| match error {
+            // Whether it may is not known.
+            AzureError::Auth(AuthError::Unsure) => AuthError::Unsure.into(),
             AzureError::Auth(_) => elsewhere,
             other => other,
         })?;
@@ -99,7 +96,10 @@ impl Origin {
             return Ok(());
         }
         let asker = &exchange.asker;
-        let verified = auth::verify_sas_of(&self.address, &self.parts.headers)?;
+        let verified = match exchange.client().get("x-ms-copy-source-authorization") {
+            None => auth::verify_sas_of(&self.address, &self.parts.headers)?,
+            Some(token) => auth::verify_token_of(&self.address, token, asker.clear, asker.now).await?,
+        };
         let policy = match verified.policy() {
             Some(id) => {
                 exchange

@@ -185,6 +185,7 @@ impl AzureGateway {
                 by_key: verified.as_ref().is_some_and(Verified::reads_all),
                 peer,
                 secure,
+                clear,
                 now,
             },
             policies: &self.policies,
