@@ -270,6 +270,9 @@ anonymous = "blob"
         checked = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
         assert "FAILED" not in checked and "container" in checked, checked
         print(next(line for line in checked.splitlines() if "for isv" in line))
+        tried = [line for line in checked.splitlines() if line.strip().startswith("round trip")]
+        assert tried and all(" ok " in line and "sealed, stored, read and opened" in line for line in tried), checked
+        assert not list(bare.get_container_client("portcullis-system").list_blob_names(name_starts_with="check/"))
         gate = children.start(PORTCULLIS, "serve", "--config", DATA / "azure-only.toml", log=DATA / "azure-only.log")
         processes.wait_for("the gate", lambda: listens(port) or None, children=[gate])
         served(f"http://127.0.0.1:{port}", bare, str(number), blobs)

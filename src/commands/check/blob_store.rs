@@ -14,8 +14,8 @@ const LARGEST_ANSWER: usize = 256 * 1024;
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
 
 /// What a store answered.
-struct Said {
-    status: StatusCode,
+pub(super) struct Said {
+    pub(super) status: StatusCode,
     headers: HeaderMap,
 }
 
@@ -27,7 +27,7 @@ impl Said {
     }
 
     /// `403 AuthenticationFailed`.
-    fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         format!("{} {}", self.status.as_u16(), self.code()).trim().to_owned()
     }
 }
@@ -45,6 +45,11 @@ async fn ask(store: &AzureStore, method: Method, container: &str, query: &[(&str
         spelling: Extensions::new(),
         body: StoreBody::empty(),
     };
+    send(store, call).await
+}
+
+/// Asks a store about anything, and reads its answer whole.
+pub(super) async fn send(store: &AzureStore, call: AzureCall<'_>) -> Result<Said, StoreError> {
     let (head, body) = store.send(call).await?.into_parts();
     collect(body, LARGEST_ANSWER).await?;
     Ok(Said {

@@ -12,6 +12,7 @@ mod cckm;
 mod clock;
 mod report;
 mod round_trip;
+mod shelf;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -23,6 +24,7 @@ use serde::Serialize;
 use crate::cckm::CckmOptions;
 use crate::commands::check::azure::{Azure, KeyFindings};
 use crate::commands::check::report::{Finding, Report, Step, Verdict};
+use crate::commands::check::shelf::Shelf;
 use crate::commands::fips::Module;
 use crate::commands::hardening::harden;
 use crate::commands::serve::{self, runtime};
@@ -250,9 +252,11 @@ impl Fleet {
         if records.verdict == Verdict::Failed {
             return [records, skipped(Step::RoundTrip, Step::Keyring)];
         }
-        let Some(store) = self.stores.get(&self.keys.keyring) else {
-            let found = "not tried: the keyring is in an Azure store";
-            return [records, Finding::new(Step::RoundTrip, Verdict::Skipped, found)];
+        let ring = &self.keys.keyring;
+        let blobs = self.azure_stores.get(ring);
+        let blobs = blobs.and_then(|store| Some(Shelf::Azure(store, store.system_container()?)));
+        let Some(shelf) = self.stores.get(ring).map(|store| Shelf::S3(store)).or(blobs) else {
+            return [records, skipped(Step::RoundTrip, Step::Store)];
         };
         let key = TenantKey {
             tenant: Arc::clone(name),
@@ -262,6 +266,6 @@ impl Fleet {
         };
         let (bounds, budgets) = (self.keys.bounds, self.keys.budgets);
         let keys = Keys::new(vec![key], &self.keys.origin, &keyring, &self.clock, bounds, budgets);
-        [records, round_trip::round_trip(&keys, name, store).await]
+        [records, round_trip::round_trip(&keys, name, shelf).await]
     }
 }

@@ -3,18 +3,16 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method};
-
 use crate::body::{Fault, Opening, Plaintext, SealedBody, Stored};
 use crate::commands::check::report::{Finding, Step};
-use crate::commands::check::store;
+use crate::commands::check::shelf::Shelf;
 use crate::keys::service::{Epoch, Keyring};
 use crate::keys::{Keys, OpenError, Refusal};
-use crate::seal::{Domain, Place, PlainLen, PlainRange};
+use crate::seal::{PlainLen, PlainRange};
 use crate::telemetry::clock::Clock;
-use crate::upstream::{Call, Caller, Store, StoreBody};
+use crate::upstream::StoreBody;
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
 
 /// What is sealed: two chunks, the second not full.
 const LEN: usize = 100_000;
@@ -42,7 +40,7 @@ fn deks(count: usize) -> String {
 }
 
 /// One object there and back.
-pub(super) async fn round_trip(keys: &Keys, tenant: &str, store: &Store) -> Finding {
+pub(super) async fn round_trip(keys: &Keys, tenant: &str, shelf: Shelf<'_>) -> Finding {
     let mut salt = [0; 8];
     let mut plain = vec![0; LEN];
     let random = |bytes: &mut [u8]| aws_lc_rs::rand::fill(bytes).is_ok();
@@ -51,15 +49,8 @@ pub(super) async fn round_trip(keys: &Keys, tenant: &str, store: &Store) -> Find
     }
     let key = format!("check/{}", hex::encode(salt));
     let begun = tokio::time::Instant::now();
-    let went = there_and_back(keys, tenant, store, &key, &Bytes::from(plain)).await;
-    let removed = store::ask(
-        store,
-        &Caller::Gate,
-        Method::DELETE,
-        (store.system_container(), &key),
-        "",
-    )
-    .await;
+    let went = there_and_back(keys, tenant, shelf, &key, &Bytes::from(plain)).await;
+    let removed = shelf.delete(&key).await;
     match went {
         Err(why) => why,
         Ok(()) => {
@@ -68,7 +59,7 @@ pub(super) async fn round_trip(keys: &Keys, tenant: &str, store: &Store) -> Find
             match removed {
                 Ok(said) if said.status.is_success() => Finding::ok(Step::RoundTrip, found),
                 Ok(said) => {
-                    let left = format!("{found}; deleting is answered {}", said.words());
+                    let left = format!("{found}; deleting is answered {}", said.words);
                     Finding::warning(Step::RoundTrip, left)
                         .fix(["let the gate's credential delete in the system container".to_owned()])
                 }
@@ -78,13 +69,8 @@ pub(super) async fn round_trip(keys: &Keys, tenant: &str, store: &Store) -> Find
     }
 }
 
-async fn there_and_back(keys: &Keys, tenant: &str, store: &Store, key: &str, plain: &Bytes) -> Result<(), Finding> {
-    let container = store.system_container();
-    let place = Place {
-        domain: Domain::S3,
-        container,
-        name: key,
-    };
+async fn there_and_back(keys: &Keys, tenant: &str, shelf: Shelf<'_>, key: &str, plain: &Bytes) -> Result<(), Finding> {
+    let place = shelf.place(key);
     let failed = |what: &str| Finding::failed(Step::RoundTrip, what);
     let refused =
         |refusal: Refusal| Finding::failed(Step::RoundTrip, format!("no lease: {refusal}")).because(refusal.name());
@@ -96,30 +82,23 @@ async fn there_and_back(keys: &Keys, tenant: &str, store: &Store, key: &str, pla
         .map_err(|error| failed(&error.to_string()))?;
     let body = SealedBody::new(&header, sealer, Whole(Some(plain.clone())), sealed_len);
     let body = StoreBody::sealed(body);
-    let said = store::send(store, &Caller::Gate, Method::PUT, (container, key), "", body).await;
-    let said = said.map_err(|error| failed(&format!("storing: {error}")))?;
+    let said = shelf
+        .put(key, body)
+        .await
+        .map_err(|error| failed(&format!("storing: {error}")))?;
     if !said.status.is_success() {
-        return Err(failed(&format!("storing is answered {}", said.words()))
+        return Err(failed(&format!("storing is answered {}", said.words))
             .fix(["let the gate's credential write in the system container".to_owned()]));
     }
 
-    let call = Call {
-        method: Method::GET,
-        bucket: container,
-        key,
-        query: "",
-        caller: &Caller::Gate,
-        headers: HeaderMap::new(),
-        body: StoreBody::empty(),
-    };
-    let answer = store
-        .send(call)
+    let (status, body) = shelf
+        .get(key)
         .await
         .map_err(|error| failed(&format!("reading: {error}")))?;
-    if !answer.status().is_success() {
-        return Err(failed(&format!("reading is answered {}", answer.status().as_u16())));
+    if !status.is_success() {
+        return Err(failed(&format!("reading is answered {}", status.as_u16())));
     }
-    let mut stored = Stored::new(answer.into_body());
+    let mut stored = Stored::new(body);
     let broken = |fault: Fault| failed(&format!("what was read is not what was stored: {fault}"));
     let header = stored.header().await.map_err(broken)?;
     let lease = keys.to_open(tenant, header.core().dek_id(), header.envelope()).await;
