@@ -66,6 +66,9 @@ def application(name):
     )
 
 
+# A managed identity that vouches for the application, which the customer of this tenant has installed.
+FEDERATED = 'identity = "cross-tenant"\nentra_tenant = "{}"'
+ACME_TENANT = "a0000000-0000-4000-8000-000000000002"
 WRITER, READER = application("ACME_AZURE"), application("ACME_AZURE_READER")
 
 
@@ -233,7 +236,7 @@ def azure_only(children):
     dev = (DATA / "portcullis.toml").read_text()
     common = re.search(r"\[keys\].*?(?=\n\[\[credential\]\])", dev, re.S)[0]
     for number, credential in enumerate(
-        ['identity = "own-tenant"', 'sas = { file = "secrets/isv-sas" }', 'account_key = { file = "secrets/isv-azurite" }']
+        ['identity = "own-tenant"', FEDERATED.format(ACME_TENANT), 'sas = { file = "secrets/isv-sas" }', 'account_key = { file = "secrets/isv-azurite" }']
     ):
         (DATA / "azure-only.toml").write_text(
             f"""dev = true
@@ -267,6 +270,13 @@ anonymous = "blob"
 """
         )
         command = [PORTCULLIS, "check", "--config", DATA / "azure-only.toml"]
+        if "entra_tenant" in credential:
+            # The exchange is with Entra, and for that tenant: one where the application is not installed has no token for it.
+            there = (DATA / "azure-only.toml").read_text()
+            (DATA / "azure-only.toml").write_text(there.replace(credential, FEDERATED.format(ENV["ENTRA_TENANT"])))
+            refused_there = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            assert refused_there.returncode and "no token" in refused_there.stdout, refused_there.stdout
+            (DATA / "azure-only.toml").write_text(there)
         checked = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
         assert "FAILED" not in checked and "container" in checked, checked
         print(next(line for line in checked.splitlines() if "for isv" in line))
