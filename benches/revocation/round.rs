@@ -199,11 +199,12 @@ fn measured(lane: &Lane, governed: Governed, said: Instant, ended: Instant) -> R
             .iter()
             .find(|(at, what)| *at >= said && matches!(what, What::Refused))
             .map_or(ended, |(at, _)| *at);
-        let (mut last, mut after_refusal) = (said, 0);
+        // None at all where a busy machine's vault had kept the gate waiting past the bound before.
+        let (mut last, mut after_refusal) = (None, 0);
         for (at, what) in seen {
             match what {
                 What::Bytes { len, since } => {
-                    last = last.max(at);
+                    last = last.max(Some(at));
                     after_refusal += if at > refused { len } else { 0 };
                     played.late += if too_late(at) { len } else { 0 };
                     if at > ends + GRACE / 4 {
@@ -223,8 +224,12 @@ fn measured(lane: &Lane, governed: Governed, said: Instant, ended: Instant) -> R
                 What::Taken(_) | What::Refused | What::Served(_) => {}
             }
         }
-        played.after_yes.push(last.saturating_duration_since(yes));
-        played.after_no.push(last - said);
+        played
+            .after_yes
+            .extend(last.map(|at| at.saturating_duration_since(yes)));
+        played
+            .after_no
+            .extend(last.map(|at| at.saturating_duration_since(said)));
         played.after_refusal.push(after_refusal);
     }
     Ok(played)
