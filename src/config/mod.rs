@@ -16,6 +16,8 @@ mod section;
 mod serving;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod token_tests;
 mod value;
 
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::config::identity::Template;
 use crate::config::mistake::Fault;
-use crate::config::outside::Outside;
+use crate::config::outside::{Outside, Secret};
 use crate::config::section::{Entry, Section};
 use crate::config::{Bucket, Client, Tenant, value};
 use crate::gateway::S3Options;
@@ -237,7 +237,7 @@ fn dialect(section: &mut Section<'_, '_>, provider: Provider) -> Option<Dialect>
     })
 }
 
-/// An access key and its secret, of `least` bytes at least.
+/// An access key and its secret, of `least` bytes at least; a session token, if it is a temporary credential.
 fn credential(section: &mut Section<'_, '_>, outside: &Outside<'_>, least: usize) -> Option<Arc<Credential>> {
     let access_key = section.need("access_key_id").and_then(|entry| {
         // A first try with no secret: what is wrong with the access key alone.
@@ -252,7 +252,27 @@ fn credential(section: &mut Section<'_, '_>, outside: &Outside<'_>, least: usize
             let text = secret.text(least).map(SecretKey::new);
             text.map_err(|fault| section.wrong("secret_access_key", fault)).ok()
         });
-    Credential::new(access_key?, secret?).map(Arc::new).ok()
+    let token = match section.take("session_token") {
+        None => Some(None),
+        Some(entry) => outside.secret(entry).and_then(|secret| {
+            let token = session_token(&secret).map(Some);
+            token.map_err(|fault| section.wrong("session_token", fault)).ok()
+        }),
+    };
+    let credential = Credential::new(access_key?, secret?).ok()?;
+    Some(Arc::new(match token? {
+        Some(token) => credential.with_session_token(token),
+        None => credential,
+    }))
+}
+
+/// A token as it can stand in a header.
+fn session_token(secret: &Secret) -> Result<SecretKey, Fault> {
+    let token = secret.text(1)?;
+    match token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(SecretKey::new(token)),
+        false => Err(Fault::Form("visible ASCII characters only")),
+    }
 }
 
 /// `[[credential]]`.

@@ -20,7 +20,7 @@ static GATE: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// A directory with what the example refers to; removed when dropped.
-pub(super) struct Files(PathBuf);
+pub(super) struct Files(pub(super) PathBuf);
 
 impl Files {
     pub(super) fn new(name: &str) -> Self {
@@ -29,8 +29,10 @@ impl Files {
         fs::create_dir_all(dir.join("tls")).unwrap();
         for secret in [
             "store-main",
+            "store-main-token",
             "origin",
             "operations",
+            "operations-token",
             "azure-identity-token",
             "audit",
             "cckm",
@@ -51,6 +53,8 @@ impl Files {
         )
         .unwrap();
         fs::write(dir.join("secrets/short"), "hunter2-hunter2").unwrap();
+        fs::write(dir.join("secrets/lines"), "hunter2\nhunter2\n").unwrap();
+        fs::write(dir.join("secrets/nothing"), "\n").unwrap();
         fs::write(dir.join("secrets/gate.pem"), GATE.as_str()).unwrap();
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         fs::write(dir.join("tls/server.pem"), made.cert.pem()).unwrap();
@@ -211,6 +215,9 @@ fn each_mistake_is_told_with_its_place() {
         ("{ file = \"secrets/operations\" }", "{}", "credential[1].secret_access_key: should be either { file = \"…\" } or { env = \"…\" }"),
         ("{ file = \"secrets/operations\" }", "{ file = \"secrets/short\" }", "credential[1].secret_access_key: the secret has 15 bytes; it should have 16 at least"),
         ("[{ file = \"secrets/origin\" }]", "[{ file = \"secrets/origin\" }, { file = \"secrets/short\" }]", "keys.origin_secrets[1]: an origin secret has 32 bytes at least; number 2 has 15"),
+        ("# session_token = { file = \"secrets/store-main-token\" }", "session_token = \"correct-horse-battery-staple-correct-horse\"", "store.main.session_token: a secret never stands in the configuration itself: give { file = \"…\" } or { env = \"…\" }"),
+        ("# session_token = { file = \"secrets/store-main-token\" }", "session_token = { file = \"secrets/lines\" }", "store.main.session_token: should be visible ASCII characters only"),
+        ("# session_token = { file = \"secrets/operations-token\" }", "session_token = { file = \"secrets/nothing\" }", "credential[1].session_token: the secret has 0 bytes; it should have 1 at least"),
         ("[{ file = \"secrets/origin\" }]", "[]", "keys.origin_secrets: is missing"),
         // References.
         ("identity = \"own\"", "identity = \"none\"", "tenant.globex.identity: there is no [identity.none]"),

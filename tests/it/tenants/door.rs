@@ -32,6 +32,9 @@ use crate::world::{CUSTOMERS, SYSTEM_CONTAINER, World, bucket};
 /// The users of the store: the gate, and two of the gate's clients.
 pub const GATE: &str = "AKIDGATE";
 pub const OWN: &str = "AKIDOWN";
+/// The tokens of acme's temporary credentials: before the gate, and at the store.
+pub const TOKEN: &str = "the/clients+token==";
+pub const OWN_TOKEN: &str = "the/stores+token==";
 /// The domain below which hosts name buckets.
 pub const DOMAIN: &str = "s3.example.test";
 
@@ -44,6 +47,8 @@ pub struct Setting {
     pub open: Vec<&'static str>,
     /// As whom acme asks the store, by access key.
     pub own: Option<&'static str>,
+    /// Whether that, and acme's credential, are temporary: with [`OWN_TOKEN`] and [`TOKEN`].
+    pub temporary: bool,
 }
 
 /// Everything, gone when dropped.
@@ -84,11 +89,11 @@ impl Door {
         });
         let listener = listener.unwrap();
         let address = listener.local_addr().unwrap();
-        let client = |access_key: &str| Client::new(address, credential(access_key), world.clock.clone(), "acme-files");
+        let client = |credential| Client::new(address, credential, world.clock.clone(), "acme-files");
         let door = Self {
-            acme: client("AKIDACME"),
-            globex: client("AKIDGLOBEX").at("globex-files"),
-            both: client("AKIDBOTH"),
+            acme: client(temporary("AKIDACME", setting.temporary.then_some(TOKEN))),
+            globex: client(credential("AKIDGLOBEX")).at("globex-files"),
+            both: client(credential("AKIDBOTH")),
             adversary,
             address,
             store,
@@ -118,9 +123,10 @@ impl Door {
             tenants: customers.iter().map(|customer| tenant(customer)).collect(),
             upstream: HashMap::new(),
         };
+        let own_token = setting.temporary.then_some(OWN_TOKEN);
         let own = setting
             .own
-            .map(|access_key| store.caller(Arc::new(credential(access_key))));
+            .map(|access_key| store.caller(Arc::new(temporary(access_key, own_token))));
         let clients = vec![
             Permitted {
                 upstream: own.map(|own| ("main".to_owned(), own)).into_iter().collect(),
@@ -299,6 +305,14 @@ fn secret(access_key: &str) -> String {
 
 fn credential(access_key: &str) -> Credential {
     Credential::new(access_key, SecretKey::new(secret(access_key))).unwrap()
+}
+
+/// The same with a token, if there is one.
+pub fn temporary(access_key: &str, token: Option<&str>) -> Credential {
+    match token {
+        Some(token) => credential(access_key).with_session_token(SecretKey::new(token)),
+        None => credential(access_key),
+    }
 }
 
 fn upstream(adversary: &Adversary, clock: Clock) -> Arc<Store> {

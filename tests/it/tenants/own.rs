@@ -1,11 +1,15 @@
 //! A client with a credential of its own at the store: the store is asked as that user, about the client's objects and nothing else, and
 //! what it refuses the user is not done as somebody else.
 
+use std::sync::{Arc, Mutex};
+
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method};
 
-use super::door::{Door, GATE, OWN, Setting};
+use super::door::{Door, GATE, OWN, OWN_TOKEN, Setting, TOKEN, temporary};
 use crate::multipart::{MIB5, Upload, bytes};
 use crate::world::SYSTEM_CONTAINER;
+use crate::world::adversary::{Asked, Lie, Reply};
 
 async fn door(own: &'static str) -> Door {
     let setting = Setting {
@@ -80,4 +84,50 @@ async fn a_copy_is_asked_for_as_the_client() {
     assert_eq!(copied.status(), 200, "{copied:?}");
     let asked = asked.lock().unwrap().clone();
     assert!(asked.len() >= 2 && asked.iter().all(|user| user == OWN), "{asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn temporary_credentials_are_heeded_before_the_gate_and_sent_behind_it() {
+    let setting = Setting {
+        own: Some(OWN),
+        temporary: true,
+        ..Setting::default()
+    };
+    let door = Door::open(setting, &[]).await;
+    let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
+    let seen = Arc::clone(&asked);
+    let lie = Lie::twist(move |asked, honest: Reply| {
+        seen.lock().unwrap().push(asked.clone());
+        honest
+    });
+    door.adversary.lie("acme-files", "*", lie);
+
+    // The client's own key with another token, or with none; and a token of a client that has none.
+    for (access_key, token) in [
+        ("AKIDACME", Some("the/clients+token")),
+        ("AKIDACME", Some(OWN_TOKEN)),
+        ("AKIDACME", None),
+        ("AKIDBOTH", Some(TOKEN)),
+    ] {
+        let client = door.acme.with(temporary(access_key, token));
+        let answer = client.send(Method::PUT, "k", HeaderMap::new(), b"words").await;
+        let told = (answer.status(), answer.code());
+        assert_eq!(told, (400, "InvalidToken".to_owned()), "{access_key} {token:?}");
+    }
+    assert!(asked.lock().unwrap().is_empty(), "the store hears nothing of that");
+
+    door.acme.put("k", b"words").await;
+    assert!(door.acme.get("k").await.is(b"words"));
+    let asked = asked.lock().unwrap().clone();
+    assert!(asked.len() >= 2);
+    for asked in &asked {
+        // The store checked the signature; that it covers the token stands in it.
+        let signed = asked.headers[AUTHORIZATION].to_str().unwrap();
+        assert_eq!(
+            asked.headers["x-amz-security-token"], OWN_TOKEN,
+            "{} {signed}",
+            asked.method
+        );
+        assert!(signed.contains("x-amz-security-token"), "{signed}");
+    }
 }
