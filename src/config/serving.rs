@@ -19,8 +19,8 @@ use crate::upstream::{Addressing, AzureOptions, ConditionalWrites, Dialect, Payl
 
 /// The least of a client's secret, in bytes. Amazon's have 40.
 const LEAST_SECRET: usize = 16;
-/// The least of `largest_put`: what is larger goes in parts, of which S3 takes none smaller.
-const LEAST_PUT: u64 = 5 << 20;
+/// The least of `largest_put`: what is larger goes in parts, of which S3 takes none under 5 MiB, and a sealed one is somewhat more.
+const LEAST_PUT: u64 = 6 << 20;
 /// The most of it: S3's own limit.
 const MOST_PUT: u64 = 5 << 30;
 /// The region that requests are signed for unless configured: what SDKs take for stores that have none.

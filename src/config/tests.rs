@@ -195,7 +195,7 @@ fn each_mistake_is_told_with_its_place() {
         ("# provider = \"aws\"", "provider = \"gcs\"", "store.main.provider: should be one of \"aws\", \"minio\", \"garage\", \"ceph\", \"other\""),
         ("# conditional_writes = true", "conditional_writes = \"yes\"", "store.main.conditional_writes: should be one of \"probe\""),
         ("# conditional_writes = true", "conditional_writes = 1", "store.main.conditional_writes: should be true or false, not a number"),
-        ("# largest_put = \"5GiB\"", "largest_put = \"4MiB\"", "store.main.largest_put: should be from 5MiB to 5GiB"),
+        ("# largest_put = \"5GiB\"", "largest_put = \"4MiB\"", "store.main.largest_put: should be from 6MiB to 5GiB"),
         // Files.
         ("tls/server.pem", "tls/none.pem", "listener[0].tls.certificate: tls/none.pem can't be read: No such file or directory (os error 2)"),
         ("tls/server.pem", "tls/server.key", "listener[0].tls.certificate: tls/server.key holds no usable PEM certificate"),

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use http::header::{ALLOW, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use hyper::body::Incoming;
-use quick_xml::Reader;
-use quick_xml::events::Event;
 
 use crate::keys::Keys;
 use crate::s3::cors::Cors;
@@ -17,7 +15,7 @@ use crate::s3::headers;
 use crate::s3::layouts::Layouts;
 use crate::seal::{Domain, Place};
 use crate::tenant::Container;
-use crate::upstream::{Call, Caller, StoreBody, collect};
+use crate::upstream::{Call, Caller, StoreBody, collect, text_of};
 
 /// The largest error document read from a store.
 const LARGEST_ERROR: usize = 64 * 1024;
@@ -139,7 +137,7 @@ fn about(store: &HeaderMap) -> HeaderMap {
 /// A store's no. What concerns the gate's own credential, or asks the gate to go elsewhere, is the operator's matter and tells
 /// the client nothing.
 fn judge(status: StatusCode, body: &[u8]) -> S3Error {
-    let (code, message) = read_error(body);
+    let (code, message) = (text_of(body, b"Code"), text_of(body, b"Message"));
     let code = code.unwrap_or_else(|| default_code(status).to_owned());
     let ours = [
         "InvalidAccessKeyId",
@@ -151,6 +149,15 @@ fn judge(status: StatusCode, body: &[u8]) -> S3Error {
     ];
     // What the store can't do it says for good; all else that is its own fault may pass.
     let failed = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
+    if code == "SlowDown" {
+        return S3Error::SlowDown;
+    }
+    if let ("InvalidObjectState", Some(storage_class)) = (code.as_str(), text_of(body, b"StorageClass")) {
+        return S3Error::Archived {
+            storage_class,
+            access_tier: text_of(body, b"AccessTier"),
+        };
+    }
     if ours.contains(&code.as_str()) || status.is_redirection() || failed {
         tracing::error!(status = status.as_u16(), code, "the store refused the gate itself");
         return S3Error::StoreFailed;
@@ -184,27 +191,6 @@ fn default_code(status: StatusCode) -> &'static str {
     }
 }
 
-fn read_error(body: &[u8]) -> (Option<String>, Option<String>) {
-    let mut reader = Reader::from_reader(body);
-    let (mut code, mut message) = (None, None);
-    let mut within = Vec::new();
-    while let Ok(event) = reader.read_event() {
-        match event {
-            Event::Start(tag) => within = tag.local_name().as_ref().to_vec(),
-            Event::Text(text) => match (within.as_slice(), text.decode()) {
-                // Entities come apart from the text around them; what is kept of a message is enough to read.
-                (b"Code", Ok(text)) => code.get_or_insert_with(String::new).push_str(&text),
-                (b"Message", Ok(text)) => message.get_or_insert_with(String::new).push_str(&text),
-                _ => {}
-            },
-            Event::End(_) => within.clear(),
-            Event::Eof => break,
-            _ => {}
-        }
-    }
-    (code, message)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,6 +219,23 @@ mod tests {
             let judged = judge(StatusCode::from_u16(status).unwrap(), &document(code, "x"));
             assert!(matches!(judged, S3Error::StoreFailed), "{code}");
         }
+    }
+
+    #[test]
+    fn a_store_that_is_asked_too_much_or_has_archived_the_object_says_so() {
+        let slow = judge(StatusCode::SERVICE_UNAVAILABLE, &document("SlowDown", "Reduce it."));
+        assert!(matches!(slow, S3Error::SlowDown));
+        let archived =
+            b"<Error><Code>InvalidObjectState</Code><Message>x</Message><StorageClass>GLACIER</StorageClass></Error>";
+        let archived = judge(StatusCode::FORBIDDEN, archived);
+        let answer = archived.response("", "/b/k", "1", false);
+        assert_eq!(answer.status(), 403);
+        let text = answer.into_body();
+        assert!(
+            text.contains("<Code>InvalidObjectState</Code>") && text.contains("<StorageClass>GLACIER</StorageClass>"),
+            "{text}"
+        );
+        assert!(!text.contains("AccessTier"), "{text}");
     }
 
     #[test]

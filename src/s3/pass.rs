@@ -5,7 +5,7 @@
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use quick_xml::events::{BytesText, Event};
 use quick_xml::{Reader, Writer};
 
@@ -193,14 +193,18 @@ fn resolve(entity: &quick_xml::events::BytesRef<'_>) -> Option<char> {
 /// The client's document, whole, once all that was stated about it holds.
 ///
 /// # Errors
-/// It is too large, or not what was stated.
+/// Its length is not stated, it is too large, or not what was stated.
 pub async fn document(client: &HeaderMap, payload: Payload, body: Incoming) -> Result<Bytes, S3Error> {
     let hash = payload.content_sha256();
     let (len, framing) = match payload {
         Payload::AwsChunked(framing) => (framing.decoded_len, Some(framing)),
         Payload::Signed(_) | Payload::Unsigned => {
             let stated = client.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-            (stated.and_then(|text| text.parse().ok()).unwrap_or(0), None)
+            match stated.and_then(|text| text.parse().ok()) {
+                Some(len) => (len, None),
+                None if body.is_end_stream() => (0, None),
+                None => return Err(S3Error::MissingLength),
+            }
         }
     };
     if len > LARGEST_DOCUMENT {

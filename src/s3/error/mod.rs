@@ -5,6 +5,7 @@
 //! `SlowDown`; so nothing that will not change by itself has one of those.
 
 mod auth;
+mod body;
 mod copy;
 mod from;
 mod post;
@@ -16,8 +17,6 @@ use http::header::{CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::body::Fault;
-use crate::body::aws_chunked::FramingError;
-use crate::body::checksum::ChecksumError;
 use crate::keys::refusal::{Refusal, Revoked, Unavailable};
 use crate::s3::auth::AuthError;
 use crate::s3::copy::{CopyError, SourceFault};
@@ -133,6 +132,17 @@ pub enum S3Error {
     /// A multipart upload that is not there, or can't be done so.
     #[error(transparent)]
     Upload(#[from] UploadError),
+    /// The object lies in an archive: it must be restored first.
+    #[error("the object is archived: {storage_class}")]
+    Archived {
+        /// As the store names it.
+        storage_class: String,
+        /// That of Intelligent-Tiering, as the store names it.
+        access_tier: Option<String>,
+    },
+    /// The store is asked for too much at once.
+    #[error("the store asks to be asked less")]
+    SlowDown,
     /// The store gave no answer that a client could use.
     #[error("the store failed")]
     StoreFailed,
@@ -160,7 +170,7 @@ impl S3Error {
         let body = if head {
             String::new()
         } else {
-            xml(&words, &self.region(), resource, request_id)
+            xml(&words, &self.details(), resource, request_id)
         };
         let mut response = Response::new(body);
         *response.status_mut() = words.status;
@@ -191,11 +201,18 @@ impl S3Error {
         response
     }
 
-    /// The region to sign for, where the client signed for another: SDKs read it here, and sign again.
-    fn region(&self) -> String {
+    /// The elements that belong to one error only. The region to sign for, where the client signed for another: SDKs read it here, and
+    /// sign again. The class of an archived object.
+    fn details(&self) -> String {
+        let element = |name: &str, text: &str| format!("<{name}>{}</{name}>", quick_xml::escape::escape(text));
         match self {
-            Self::Auth(AuthError::WrongRegion { expected, .. }) => {
-                format!("<Region>{}</Region>", quick_xml::escape::escape(expected.as_str()))
+            Self::Auth(AuthError::WrongRegion { expected, .. }) => element("Region", expected),
+            Self::Archived {
+                storage_class,
+                access_tier,
+            } => {
+                let tier = access_tier.as_deref().map(|tier| element("AccessTier", tier));
+                element("StorageClass", storage_class) + &tier.unwrap_or_default()
             }
             _ => String::new(),
         }
@@ -236,7 +253,7 @@ impl S3Error {
                 "ObjectNotSealed",
                 "The stored object bears no seal; objects without one are not returned.",
             ),
-            Self::Body(fault) => body(fault),
+            Self::Body(fault) => body::words_of(fault),
             Self::MissingLength => words(
                 StatusCode::LENGTH_REQUIRED,
                 "MissingContentLength",
@@ -280,6 +297,17 @@ impl S3Error {
                 status, code, message, ..
             } => words(*status, code, message.as_str()),
             Self::Upload(error) => upload::words_of(error),
+            Self::Archived { .. } => words(
+                StatusCode::FORBIDDEN,
+                "InvalidObjectState",
+                "The operation is not valid for the object's storage class",
+            ),
+            // SDKs know it, and ask less for a while.
+            Self::SlowDown => words(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "SlowDown",
+                "Please reduce your request rate.",
+            ),
             Self::StoreFailed => words(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "ServiceUnavailable",
@@ -335,95 +363,10 @@ fn refused(refusal: &Refusal, key: &str) -> Words {
     }
 }
 
-fn body(fault: &Fault) -> Words {
-    const BAD: StatusCode = StatusCode::BAD_REQUEST;
-    match fault {
-        Fault::ClientGone | Fault::TooShort { .. } | Fault::Framing(FramingError::Incomplete { .. }) => words(
-            BAD,
-            "IncompleteBody",
-            "You did not provide the number of bytes specified by the Content-Length HTTP header.",
-        ),
-        Fault::ClientSilent => words(
-            BAD,
-            "RequestTimeout",
-            "Your socket connection to the server was not read from or written to within the timeout period. Idle connections \
-             will be closed.",
-        ),
-        Fault::TooLong | Fault::Framing(FramingError::TooLong { .. }) => {
-            words(BAD, "InvalidRequest", "The body is longer than announced.")
-        }
-        Fault::Framing(FramingError::SignatureMismatch) => words(
-            StatusCode::FORBIDDEN,
-            "SignatureDoesNotMatch",
-            "The signature of a chunk or of the trailers does not match.",
-        ),
-        Fault::Framing(FramingError::FrameTooLarge { .. }) => {
-            words(BAD, "InvalidRequest", "A chunk of the body is too large.")
-        }
-        Fault::Framing(FramingError::MalformedTrailer | FramingError::TrailersTooLong) => words(
-            BAD,
-            "MalformedTrailerError",
-            "The request contained trailing data that was not well-formed.",
-        ),
-        Fault::Framing(FramingError::MalformedFrame | FramingError::LineTooLong | FramingError::TrailingBytes) => {
-            words(
-                BAD,
-                "InvalidRequest",
-                "The aws-chunked encoding of the body is malformed.",
-            )
-        }
-        Fault::Checksum(error) => checksum(error),
-        Fault::Form(fault) => post::file(*fault),
-        Fault::Seal(_)
-        | Fault::Ended(_)
-        | Fault::Tampered(_)
-        | Fault::NotOurs(_)
-        | Fault::Unsealed(_)
-        | Fault::StoreGone => words(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "InternalError",
-            "We encountered an internal error.",
-        ),
-    }
-}
-
-fn checksum(error: &ChecksumError) -> Words {
-    const BAD: StatusCode = StatusCode::BAD_REQUEST;
-    match error {
-        ChecksumError::InvalidContentMd5 => words(BAD, "InvalidDigest", "The Content-MD5 you specified was invalid."),
-        ChecksumError::ContentMd5Mismatch => words(
-            BAD,
-            "BadDigest",
-            "The Content-MD5 you specified did not match what we received.",
-        ),
-        ChecksumError::ContentSha256Mismatch => words(
-            BAD,
-            "XAmzContentSHA256Mismatch",
-            "The provided 'x-amz-content-sha256' header does not match what was computed.",
-        ),
-        ChecksumError::Mismatch(algorithm) => words(
-            BAD,
-            "BadDigest",
-            format!(
-                "The {} you specified did not match the calculated checksum.",
-                algorithm.header()
-            ),
-        ),
-        ChecksumError::MissingTrailer(_) | ChecksumError::UnannouncedTrailer(_) => {
-            words(BAD, "MalformedTrailerError", format!("{error}."))
-        }
-        ChecksumError::InvalidValue(_)
-        | ChecksumError::Unknown(_)
-        | ChecksumError::Several
-        | ChecksumError::AlgorithmMismatch
-        | ChecksumError::UnsupportedTrailer(_) => words(BAD, "InvalidRequest", format!("{error}.")),
-    }
-}
-
-fn xml(words: &Words, region: &str, resource: &str, request_id: &str) -> String {
+fn xml(words: &Words, details: &str, resource: &str, request_id: &str) -> String {
     use quick_xml::escape::escape;
     format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{}</Message>{region}<Resource>{}</Resource><RequestId>{request_id}\
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{}</Message>{details}<Resource>{}</Resource><RequestId>{request_id}\
          </RequestId><HostId>portcullis</HostId></Error>",
         escape(words.code.as_str()),
         escape(words.message.as_str()),

@@ -139,13 +139,6 @@ impl Client {
         }
     }
 
-    /// PostObject: a form, which alone says who posts it.
-    pub async fn post_form(&self, content_type: &str, form: Vec<u8>) -> Answer {
-        let request = Request::post(format!("http://{}/{}", self.address, self.bucket));
-        let request = request.header("content-type", content_type).body(Full::from(form));
-        Answer::collect(self.http.request(request.unwrap()).await.unwrap()).await
-    }
-
     /// Begins a GET on a connection of its own with a small window, and reads its head and no more.
     pub async fn begin_get(&self, key: &str) -> Stalled {
         let mut stream = self.ask(Method::GET, key, None).await;

@@ -168,3 +168,14 @@ async fn the_gates_own_container_has_no_name_for_clients() {
     let listed = world.store_client(SYSTEM_CONTAINER).get("?list-type=2").await;
     assert!(!all(&listed, "Key").contains(&"keyring/x".to_owned()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_of_no_stated_length_is_asked_for_one() {
+    let world = World::start().await;
+    world.acme.put("k", b"x").await;
+    let chunked = headers(&[("transfer-encoding", "chunked")]);
+    let document = b"<Delete><Object><Key>k</Key></Object></Delete>";
+    let answer = world.acme.send(Method::POST, "?delete", chunked, document).await;
+    assert_eq!((answer.status(), answer.code().as_str()), (411, "MissingContentLength"));
+    assert!(world.acme.get("k").await.is(b"x"));
+}

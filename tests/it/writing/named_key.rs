@@ -28,7 +28,7 @@ async fn every_answer_about_bytes_names_the_key() {
 
     names("PUT", &send(Method::PUT, "k", &[], b"words").await);
     names("empty PUT", &send(Method::PUT, "empty", &[], b"").await);
-    names("POST", &acme.post_form(FORM, form()).await);
+    names("POST", &acme.post(headers(&[("content-type", FORM)]), form()).await);
     assert!(acme.get("posted").await.is(b"words"));
     names("copy", &send(Method::PUT, "copy", &[SOURCE], b"").await);
     let replaced = [SOURCE, ("x-amz-metadata-directive", "REPLACE")];
