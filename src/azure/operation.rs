@@ -26,6 +26,7 @@ pub enum Operation {
     GetContainerAcl,
     SetContainerAcl,
     LeaseContainer,
+    BreakContainerLease,
     DeleteContainer,
     RestoreContainer,
     ListBlobs,
@@ -41,6 +42,7 @@ pub enum Operation {
     SetBlobMetadata,
     SnapshotBlob,
     LeaseBlob,
+    BreakBlobLease,
     DeleteBlob,
     UndeleteBlob,
     CopyBlob,
@@ -89,7 +91,7 @@ impl Operation {
         let restype = address.parameter("restype").unwrap_or("");
         let operation = match Level::of(address) {
             Level::Account => of_account(method, comp, restype),
-            Level::Container => of_container(method, comp, restype),
+            Level::Container => of_container(method, comp, restype, headers),
             Level::Blob => of_blob(method, comp, restype, headers),
         }?;
         let known = |name: &str| {
@@ -139,6 +141,7 @@ impl Operation {
             Self::GetContainerAcl => "GetContainerAcl",
             Self::SetContainerAcl => "SetContainerAcl",
             Self::LeaseContainer => "LeaseContainer",
+            Self::BreakContainerLease => "BreakContainerLease",
             Self::DeleteContainer => "DeleteContainer",
             Self::RestoreContainer => "RestoreContainer",
             Self::ListBlobs => "ListBlobs",
@@ -153,6 +156,7 @@ impl Operation {
             Self::SetBlobMetadata => "SetBlobMetadata",
             Self::SnapshotBlob => "SnapshotBlob",
             Self::LeaseBlob => "LeaseBlob",
+            Self::BreakBlobLease => "BreakBlobLease",
             Self::DeleteBlob => "DeleteBlob",
             Self::UndeleteBlob => "UndeleteBlob",
             Self::CopyBlob => "CopyBlob",
@@ -211,6 +215,7 @@ impl Operation {
             | Self::GetContainerAcl
             | Self::SetContainerAcl
             | Self::LeaseContainer
+            | Self::BreakContainerLease
             | Self::DeleteContainer
             | Self::RestoreContainer
             | Self::PutBlob
@@ -220,6 +225,7 @@ impl Operation {
             | Self::SetBlobMetadata
             | Self::SnapshotBlob
             | Self::LeaseBlob
+            | Self::BreakBlobLease
             | Self::UndeleteBlob
             | Self::CopyBlob
             | Self::PutBlockList
@@ -263,7 +269,7 @@ fn of_account(method: &Method, comp: &str, restype: &str) -> Result<Op, AzureErr
     })
 }
 
-fn of_container(method: &Method, comp: &str, restype: &str) -> Result<Op, AzureError> {
+fn of_container(method: &Method, comp: &str, restype: &str, headers: &HeaderMap) -> Result<Op, AzureError> {
     if restype == "account" && comp == "properties" {
         return Ok(Op::GetAccountInformation);
     }
@@ -278,6 +284,7 @@ fn of_container(method: &Method, comp: &str, restype: &str) -> Result<Op, AzureE
         ("PUT", "metadata") => Op::SetContainerMetadata,
         ("GET" | "HEAD", "acl") => Op::GetContainerAcl,
         ("PUT", "acl") => Op::SetContainerAcl,
+        ("PUT", "lease") if breaks(headers) => Op::BreakContainerLease,
         ("PUT", "lease") => Op::LeaseContainer,
         ("PUT", "undelete") => Op::RestoreContainer,
         ("GET", "list") => Op::ListBlobs,
@@ -285,6 +292,12 @@ fn of_container(method: &Method, comp: &str, restype: &str) -> Result<Op, AzureE
         ("POST", "batch") => Op::Batch,
         (_, comp) => return Err(unknown(comp)),
     })
+}
+
+/// Whether a lease is to be broken, which whoever may delete may do too. Spelt as the store would read it, and as nothing else.
+fn breaks(headers: &HeaderMap) -> bool {
+    let mut actions = headers.get_all("x-ms-lease-action").iter();
+    actions.next().is_some_and(|action| action == "break") && actions.next().is_none()
 }
 
 fn of_blob(method: &Method, comp: &str, restype: &str, headers: &HeaderMap) -> Result<Op, AzureError> {
@@ -320,6 +333,7 @@ fn of_blob(method: &Method, comp: &str, restype: &str, headers: &HeaderMap) -> R
         ("PUT", "metadata") => Op::SetBlobMetadata,
         ("PUT", "properties") => Op::SetBlobProperties,
         ("PUT", "snapshot") => Op::SnapshotBlob,
+        ("PUT", "lease") if breaks(headers) => Op::BreakBlobLease,
         ("PUT", "lease") => Op::LeaseBlob,
         ("PUT", "undelete") => Op::UndeleteBlob,
         ("PUT", "copy") => Op::AbortCopyBlob,

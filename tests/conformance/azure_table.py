@@ -555,6 +555,7 @@ def shared():
             ("list", "GET", "/files?restype=container&comp=list&prefix=text", {}, b""), ("tags", "GET", "/files/text?comp=tags", {}, b""), ("metadata", "PUT", "/files/shared?comp=metadata", meta(a="b"), b""),
             ("block", "PUT", f"/files/shared/blocks?comp=block&blockid={quoted('a')}", {}, b"x"), ("properties", "GET", "/files?restype=container", {}, b""), ("acl", "GET", "/files?restype=container&comp=acl", {}, b""),
             ("snapshot", "PUT", "/files/shared?comp=snapshot", {}, b""), ("lease", "PUT", "/files/text?comp=lease", {"x-ms-lease-action": "renew", "x-ms-lease-id": LEASES[0]}, b""), ("delete", "DELETE", f"/files/shared/gone-{permission}", {}, b""),
+            ("break", "PUT", "/files/text?comp=lease", {"x-ms-lease-action": "break"}, b""), ("break-container", "PUT", "/files?restype=container&comp=lease", {"x-ms-lease-action": "break"}, b""),
         ):
             for kind in ("account", "container"):
                 yield case(f"{kind} {permission} {what}", method, target, kind, headers, body, permission=permission)

@@ -29,6 +29,7 @@ pub(super) fn needs(operation: Op) -> Needs {
         Op::CreateContainer => ("c", "cw", ""),
         Op::GetContainerProperties => ("c", "r", ""),
         Op::SetContainerMetadata | Op::LeaseContainer | Op::RestoreContainer => ("c", "w", ""),
+        Op::BreakContainerLease => ("c", "wd", "d"),
         Op::GetContainerAcl | Op::SetContainerAcl => ("c", "", ""),
         Op::DeleteContainer => ("c", "d", ""),
         Op::ListBlobs => ("c", "l", "l"),
@@ -44,7 +45,9 @@ pub(super) fn needs(operation: Op) -> Needs {
         | Op::SetBlobTier
         | Op::UndeleteBlob
         | Op::SetBlobExpiry => ("o", "w", "w"),
-        Op::LeaseBlob => ("o", "wd", "wd"),
+        Op::LeaseBlob => ("o", "w", "w"),
+        // "Delete" is enough to break a lease, and for nothing else about one.
+        Op::BreakBlobLease => ("o", "wd", "wd"),
         Op::DeleteBlob => ("o", "dx", "dx"),
         Op::AppendBlock | Op::AppendBlockFromUrl => ("o", "aw", "aw"),
         Op::SetBlobTags | Op::GetBlobTags => ("o", "t", "t"),
@@ -77,6 +80,7 @@ pub(super) fn role(operation: Op) -> Option<Role> {
         Op::CreateContainer
         | Op::SetContainerMetadata
         | Op::LeaseContainer
+        | Op::BreakContainerLease
         | Op::DeleteContainer
         | Op::RestoreContainer
         | Op::PutBlob
@@ -86,6 +90,7 @@ pub(super) fn role(operation: Op) -> Option<Role> {
         | Op::SetBlobMetadata
         | Op::SnapshotBlob
         | Op::LeaseBlob
+        | Op::BreakBlobLease
         | Op::DeleteBlob
         | Op::UndeleteBlob
         | Op::CopyBlob
