@@ -243,10 +243,29 @@ fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> AzureError {
     }
     // The store's own request id and time stand behind the first line.
     let message = document.text_of("Message").lines().next().unwrap_or_default();
+    let message = if message.is_empty() {
+        default_message(code)
+    } else {
+        message
+    };
     AzureError::Store {
         status,
         code: code.to_owned(),
         message: message.to_owned(),
+    }
+}
+
+/// What Azure says of a code. A HEAD's answer has no room for it, and the gate may ask by one for what its client asks otherwise.
+/// <https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes>
+fn default_message(code: &str) -> &'static str {
+    match code {
+        "BlobNotFound" => "The specified blob does not exist.",
+        "ContainerNotFound" => "The specified container does not exist.",
+        "ConditionNotMet" => "The condition specified using HTTP conditional header(s) is not met.",
+        "LeaseIdMismatchWithBlobOperation" => "The lease ID specified did not match the lease ID for the blob.",
+        "LeaseLost" => "A lease ID was specified, but the lease for the blob has expired.",
+        "LeaseNotPresentWithBlobOperation" => "There is currently no lease on the blob.",
+        _ => "",
     }
 }
 
@@ -298,6 +317,21 @@ mod tests {
                 &document(code, "x"),
             );
             assert!(matches!(judged, AzureError::StoreFailed), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_code_without_words_is_given_azures() {
+        let mut head = HeaderMap::new();
+        head.insert("x-ms-error-code", "ContainerNotFound".parse().unwrap());
+        for (headers, said) in [
+            (HeaderMap::new(), "The specified blob does not exist."),
+            (head, "The specified container does not exist."),
+        ] {
+            match judge(StatusCode::NOT_FOUND, &headers, b"") {
+                AzureError::Store { message, .. } => assert_eq!(message, said),
+                other => panic!("{other}"),
+            }
         }
     }
 

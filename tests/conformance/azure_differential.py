@@ -96,6 +96,14 @@ def tree(root, path=""):
         yield from tree(child, here)
 
 
+def by_age(root):
+    """Puts a listed blob behind its snapshots, as Azure lists them: Azurite does so in the order of its own writing."""
+    for blobs in root.iter("Blobs"):
+        # A stable sort, within one name: the order of names is compared.
+        names = {name: place for place, name in reversed(list(enumerate(blob.findtext("Name") for blob in blobs)))}
+        blobs[:] = sorted(blobs, key=lambda blob: (names[blob.findtext("Name")], blob.findtext("Snapshot") or "~"))
+
+
 def parts(side, answer, method):
     """What of an answer is compared, by name."""
     status, head, body = answer
@@ -109,6 +117,7 @@ def parts(side, answer, method):
         found[f"header {name}"] = "there" if name == "x-ms-request-id" else plain(side, value)
     if head.get("content-type", "").startswith("application/xml") and body.lstrip(b"\xef\xbb\xbf").startswith(b"<?xml"):
         root = xml.etree.ElementTree.fromstring(body.lstrip(b"\xef\xbb\xbf"))
+        by_age(root)
         if root.tag == "Error":
             found["error code"] = root.findtext("Code") or ""
             found["error message"] = (root.findtext("Message") or "").splitlines()[0] if root.findtext("Message") else ""
