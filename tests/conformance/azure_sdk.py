@@ -10,6 +10,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from azure.core import MatchConditions
@@ -168,6 +169,39 @@ def blocks():
         many.stage_block(f"{number:03}", bytes([number % 256]))
     many.commit_block_list([BlobBlock(f"{number:03}") for number in range(300)])
     assert many.download_blob().readall() == bytes(number % 256 for number in range(300))
+
+
+def as_many_blocks_as_may_be():
+    """Azure's 50,000, one of which is the gate's footer."""
+    blob = files.get_blob_client("one byte each")
+    for name in "ab":
+        blob.stage_block(name, name.encode())
+    order = [BlobBlock("ab"[number % 3 == 0]) for number in range(49_999)]
+    refused(lambda: blob.commit_block_list(order + [BlobBlock("a")]), 400, "BlockListTooLong")
+    blob.commit_block_list(order)
+    whole = "".join(block.id for block in order).encode()
+    assert blob.get_blob_properties().size == len(whole)
+    for start, count in ((0, 5), (25_000, 7), (49_990, 9)):
+        assert blob.download_blob(offset=start, length=count).readall() == whole[start : start + count], start
+
+
+def while_it_is_committed():
+    """A block that is put up again while a list that names it is committed: the one or the other is taken, and the blob opens. The new
+    one is in the blob, waits, or is gone with what was put up and not named."""
+    with ThreadPoolExecutor(2) as both:
+        for turn in range(20):
+            blob = files.get_blob_client(f"raced/{turn}")
+            one, two = content(70_000), content(50_000 + turn)
+            blob.stage_block("a", one)
+            done = [both.submit(blob.commit_block_list, [BlobBlock("a")]), both.submit(blob.stage_block, "a", two)]
+            for work in done:
+                work.result()
+            first = blob.download_blob().readall()
+            assert first in (one, two), (turn, len(first))
+            waiting = [block.size for block in blob.get_block_list("uncommitted")[1]]
+            assert waiting in ([], [len(two)]), (turn, waiting)
+            blob.commit_block_list([BlobBlock("a")])
+            assert blob.download_blob().readall() == (two if waiting else first), turn
 
 
 def over_what_was_there():
@@ -468,6 +502,22 @@ def hostile():
     assert blob.download_blob().readall() == data and blob.get_blob_properties().size == len(data)
     swap("stripped", lambda stored: stored[:-2000] + bytes([stored[-2000] ^ 1]) + stored[-1999:])
     corrupt(blob)
+    # A block of an earlier version in the place of the one of now: same name, same id, same length.
+    blob = files.get_blob_client("spliced")
+    parts, held = [content(100_000) for _ in range(4)], []
+    for old_or_new in (parts[:2], parts[2:]):
+        for name, part in zip("12", old_or_new):
+            blob.stage_block(name, part)
+        blob.commit_block_list([BlobBlock("1"), BlobBlock("2")])
+        inside_now = inside.get_blob_client("spliced")
+        sizes = [block.size for block in inside_now.get_block_list("committed")[0]]
+        held.append((inside_now.download_blob().readall(), sizes, inside_now.get_blob_properties().metadata))
+    (before, sizes, _), (now, same_sizes, metadata) = held
+    assert sizes == same_sizes, "the blocks would not fit"
+    inside.get_blob_client("spliced").upload_blob(before[: sizes[0]] + now[sizes[0] :], metadata=metadata, overwrite=True)
+    corrupt(blob)
+    inside.get_blob_client("spliced").upload_blob(now, metadata=metadata, overwrite=True)
+    assert blob.download_blob().readall() == parts[2] + parts[3]
     # An append blob that lost its first block, and one that was cut at a block's end, which is not found.
     blob = files.get_blob_client("row")
     blob.create_append_blob()
@@ -484,9 +534,14 @@ def hostile():
 
 
 def sealed_on_disk():
+    store.get_container_client("files").upload_blob("in clear", MARK)
+    scanned, found = 0, 0
     for path in (DATA / "azurite" / "blobs").rglob("*"):
         if path.is_file():
-            assert MARK[:20] not in path.read_bytes(), path
+            there = path.read_bytes()
+            scanned, found = scanned + len(there), found + there.count(MARK[:20])
+    # The one that was put there without the gate, which shows that it is all looked at.
+    assert found == 1 and scanned > 40_000_000, (found, scanned)
 
 
 def final_word():
@@ -521,6 +576,8 @@ for step in (
     wrong_bodies,
     long_blobs,
     blocks,
+    as_many_blocks_as_may_be,
+    while_it_is_committed,
     over_what_was_there,
     appended,
     described,
