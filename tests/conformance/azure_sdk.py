@@ -12,6 +12,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import UUID
 
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
@@ -351,7 +352,8 @@ def rows_copied(globex):
         rows.append_block(part)
     copy = files.get_blob_client("copy of rows")
     copy.upload_blob(b"in its place before")
-    assert copy.start_copy_from_url(rows.url)["copy_status"] == "success"
+    said = copy.start_copy_from_url(rows.url)
+    assert said["copy_status"] == "success" and str(UUID(said["copy_id"], version=4)) == said["copy_id"], said
     seen = copy.get_blob_properties()
     assert (seen.size, seen.blob_type, seen.metadata) == (len(whole), "AppendBlob", {"Color": "Red"}), seen
     assert seen.content_settings.content_type == "text/log" and seen.append_blob_committed_block_count == 2, seen

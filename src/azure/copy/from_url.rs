@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::azure::append;
 use crate::azure::block;
@@ -85,9 +85,25 @@ pub(super) async fn copy_through(exchange: &Exchange<'_>, origin: &Origin) -> Re
     let parts = like(exchange.parts, &head, true, !metadata::given(exchange.client()));
     let mut response = put::put(&with(exchange, &parts), lease, source).await?;
     *response.status_mut() = StatusCode::ACCEPTED;
-    let headers = response.headers_mut();
-    headers.insert("x-ms-copy-status", HeaderValue::from_static("success"));
+    done(response.headers_mut())?;
     Ok(response)
+}
+
+/// Says that a copy is made. The store knows nothing of it; but clients ask about one by its id, and some take no answer without
+/// (the SDK for Java): a UUID like any other, which the store will say is not under way.
+pub(super) fn done(headers: &mut HeaderMap) -> Result<(), AzureError> {
+    let mut id = [0; 16];
+    aws_lc_rs::rand::fill(&mut id).map_err(|_| AzureError::StoreFailed)?;
+    // RFC 9562 section 5.4: version 4, variant 10.
+    (id[6], id[8]) = (id[6] & 0x0f | 0x40, id[8] & 0x3f | 0x80);
+    let mut text = hex::encode(id);
+    for dash in [8, 13, 18, 23] {
+        text.insert(dash, '-');
+    }
+    let id = HeaderValue::try_from(text).map_err(|_| AzureError::StoreFailed)?;
+    headers.insert("x-ms-copy-id", id);
+    headers.insert("x-ms-copy-status", HeaderValue::from_static("success"));
+    Ok(())
 }
 
 /// The client's request as if it said of the blob what its source has: properties that it does not state itself, and metadata.

@@ -8,7 +8,7 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::azure::append;
-use crate::azure::copy::from_url::{like, with};
+use crate::azure::copy::from_url::{self, like, with};
 use crate::azure::error::AzureError;
 use crate::azure::exchange::{Ask, Exchange, query};
 use crate::azure::headers;
@@ -67,8 +67,7 @@ pub(super) async fn copy(
     let mut answer = Response::new(());
     *answer.status_mut() = StatusCode::ACCEPTED;
     *answer.headers_mut() = headers::written(done.headers());
-    let success = HeaderValue::from_static("success");
-    answer.headers_mut().insert("x-ms-copy-status", success);
+    from_url::done(answer.headers_mut())?;
     Ok(answer)
 }
 
