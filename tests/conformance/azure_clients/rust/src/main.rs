@@ -121,7 +121,7 @@ async fn main() {
     files.in_blocks("blocks").await;
     files.appended("append").await;
 
-    for (from, to) in [("big", "copy")] {
+    for (from, to) in [("big", "copy"), ("append", "copy of rows")] {
         let expected = files.read(from, None).await;
         let source = files.blob(from).url().as_str().to_owned();
         let answer = files.blob(to).start_copy_from_url(source, None).await.expect("copy");

@@ -128,7 +128,7 @@ final class Client {
         holds(Arrays.equals(range("append", 100_000, 10, false), Arrays.copyOfRange(row.toByteArray(), 100_000, 100_010)), "a range of rows");
         checked.add("append");
 
-        for (String name : new String[] {"large"}) {
+        for (String name : new String[] {"large", "append"}) {
             BlobCopyInfo done = files.getBlobClient("copy of " + name).beginCopy(files.getBlobClient(name).getBlobUrl(), Duration.ofMillis(100)).waitForCompletion(Duration.ofMinutes(5)).getValue();
             holds(done.getCopyStatus() == CopyStatusType.SUCCESS, "copy");
             whole("copy of " + name, name.equals("large") ? large : row.toByteArray());
