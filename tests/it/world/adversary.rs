@@ -63,18 +63,25 @@ pub struct Lie(Kind);
 
 enum Kind {
     Instead(Box<Invention>),
+    Taking(Box<Reception>),
     Twist(Box<Rewriting>),
     Deaf(HeaderName),
     Silence,
 }
 
 type Invention = dyn Fn(&Asked) -> Reply + Send + Sync;
+type Reception = dyn Fn(&Asked, Bytes) -> Reply + Send + Sync;
 type Rewriting = dyn Fn(&Asked, Reply) -> Reply + Send + Sync;
 
 impl Lie {
     /// Answers without asking the store.
     pub fn instead(answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
         Self(Kind::Instead(Box::new(answer)))
+    }
+
+    /// The same, once it has taken the question's body.
+    pub fn taking(answer: impl Fn(&Asked, Bytes) -> Reply + Send + Sync + 'static) -> Self {
+        Self(Kind::Taking(Box::new(answer)))
     }
 
     /// Rewrites the store's answer.
@@ -264,6 +271,10 @@ impl Shared {
             }
             Some(Lie(Kind::Silence)) => std::future::pending().await,
             Some(Lie(Kind::Instead(answer))) => answer(&asked).into_response(&asked),
+            Some(Lie(Kind::Taking(answer))) => match request.into_body().collect().await {
+                Ok(body) => answer(&asked, body.to_bytes()).into_response(&asked),
+                Err(_) => Reply::new(StatusCode::BAD_REQUEST, "").into_response(&asked),
+            },
             Some(Lie(Kind::Twist(rewrite))) => {
                 let (parts, body) = self.ask(request).await.into_parts();
                 let honest = Reply {

@@ -1,6 +1,7 @@
 //! Writing through the gate: what is kept with an object, what is refused and when, and how stores are met that differ.
 
 mod checksums;
+mod configurations;
 mod cors;
 mod expect;
 mod limits;
