@@ -25,6 +25,10 @@ const LARGEST_DOCUMENT: u64 = 8 << 20;
 /// The largest one taken from the store.
 const LARGEST_ANSWER: usize = 16 << 20;
 
+/// How a listing begins, behind its declaration.
+const LISTING: &[u8] = b"<ListBucketResult";
+const LISTING_WITHIN: usize = 256;
+
 /// Asks the store what the client asks, and answers what it answers.
 ///
 /// # Errors
@@ -54,8 +58,23 @@ pub async fn pass(
     let answer = exchange.ask(method, &query, asking, document).await?;
     let status = answer.status();
     let mut response = relay(answer).await?;
-    *response.status_mut() = status;
-    Ok(response)
+    if !exchange.parts.method.is_safe() || is_document(response.body()) {
+        *response.status_mut() = status;
+        return Ok(response);
+    }
+    Err(S3Error::NotImplemented {
+        what: format!("{}, which the store behind this endpoint does not know", passed.name),
+    })
+}
+
+/// Whether this is what a store says of a configuration: XML, or a policy's JSON. One that does not know what it is asked for may
+/// answer with what is there: an object's sealed bytes, or, as Ceph 16, a listing of the bucket with sealed sizes.
+fn is_document(answer: &[u8]) -> bool {
+    let lists = answer
+        .windows(LISTING.len())
+        .take(LISTING_WITHIN)
+        .any(|bytes| bytes == LISTING);
+    !lists && matches!(answer.trim_ascii_start(), [] | [b'<' | b'{', ..])
 }
 
 /// A browser's preflight: the store knows the bucket's CORS rules.

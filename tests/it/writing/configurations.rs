@@ -221,3 +221,25 @@ async fn a_document_has_the_checksum_that_the_client_states_and_else_its_md5() {
     assert_eq!((answer.status(), answer.code()), (400, "BadDigest".to_owned()));
     assert!(store.asked.lock().unwrap().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_store_says_that_does_not_know_the_configuration_is_not_passed_on() {
+    let world = World::start().await;
+    world.acme.put("k", b"words").await;
+    let sealed = world.stored("acme", "k").await;
+    world.claim("acme", "k", sealed);
+    let listing = "<?xml version=\"1.0\"?>\n<ListBucketResult xmlns=\"x\"><Contents><Key>k</Key><Size>725</Size></Contents></ListBucketResult>";
+    world.lie("acme", "", Lie::instead(move |_| Reply::new(StatusCode::OK, listing)));
+    for target in ["?ownershipControls", "k?legal-hold"] {
+        let answer = world.acme.send(Method::GET, target, HeaderMap::new(), b"").await;
+        assert_eq!(
+            (answer.status(), answer.code().as_str()),
+            (501, "NotImplemented"),
+            "{target}"
+        );
+    }
+    let policy = Lie::instead(|_| Reply::new(StatusCode::OK, "\n {}"));
+    world.lie("acme", "", policy);
+    let answer = world.acme.send(Method::GET, "?policy", HeaderMap::new(), b"").await;
+    assert!(answer.is(b"\n {}"), "{answer:?}");
+}
