@@ -2,7 +2,6 @@
 //! each is held to the footer's table before a chunk of it is opened.
 
 use bytes::Bytes;
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::body::fault::Fault;
 use crate::body::stored::Stored;
@@ -176,19 +175,13 @@ pub(super) struct Permits {
     leases: Vec<Lease>,
     /// When one of them ends.
     any: LeaseEnd,
-    /// Fires when the stream does.
-    done: CancellationToken,
-    _guard: DropGuard,
 }
 
 impl Permits {
     pub(super) fn new(first: Lease) -> Self {
-        let done = CancellationToken::new();
         Self {
             any: first.ending().growing(),
             leases: vec![first],
-            _guard: done.clone().drop_guard(),
-            done,
         }
     }
 
@@ -203,13 +196,6 @@ impl Permits {
         }
         self.leases.push(lease.again());
         self.any.add(lease);
-        let (over, any, done) = (lease.over(), self.any.token().clone(), self.done.clone());
-        tokio::spawn(async move {
-            tokio::select! {
-                () = over.cancelled() => any.cancel(),
-                () = done.cancelled() => {}
-            }
-        });
     }
 
     pub(super) fn check(&self) -> Result<(), crate::keys::Refusal> {

@@ -1,8 +1,8 @@
 //! The end of leases, as it concerns whoever holds bytes that were opened under them, and no DEK.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFuture};
 
 use crate::keys::lease::{Grant, Lease};
 
@@ -15,7 +15,30 @@ pub struct LeaseEnd {
     /// Fires when one of them ends.
     over: CancellationToken,
     first: Option<Arc<Grant>>,
-    more: Option<Arc<Mutex<Vec<Arc<Grant>>>>>,
+    more: Option<Arc<Further>>,
+}
+
+/// Leases that a stream went on to. Whoever holds the end of them hears of each one's, also once the stream itself is gone.
+struct Further {
+    grants: Mutex<Vec<Arc<Grant>>>,
+    /// Fires when nobody asks any more.
+    done: CancellationToken,
+    _guard: DropGuard,
+}
+
+impl Further {
+    fn new() -> Self {
+        let done = CancellationToken::new();
+        Self {
+            grants: Mutex::default(),
+            _guard: done.clone().drop_guard(),
+            done,
+        }
+    }
+
+    fn grants(&self) -> MutexGuard<'_, Vec<Arc<Grant>>> {
+        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl LeaseEnd {
@@ -32,19 +55,22 @@ impl LeaseEnd {
     pub fn growing(self) -> Self {
         Self {
             over: self.over.child_token(),
-            more: Some(Arc::default()),
+            more: Some(Arc::new(Further::new())),
             ..self
         }
     }
 
-    /// From now on this lease counts too, for every clone, where it is of another stretch of permission. Whoever adds it sees to
-    /// it that [`Self::token`] hears of its end.
+    /// From now on this lease counts too, for every clone of what is [`Self::growing`].
     pub fn add(&self, lease: &Lease) {
-        if let Some(more) = &self.more {
-            more.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(lease.stretch());
-        }
+        let Some(more) = &self.more else { return };
+        more.grants().push(lease.stretch());
+        let (ends, any, done) = (lease.over(), self.over.clone(), more.done.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = ends.cancelled() => any.cancel(),
+                () = done.cancelled() => {}
+            }
+        });
     }
 
     /// Whether one of them has ended, by the clocks. Whoever sees it first ends the lease.
@@ -52,20 +78,12 @@ impl LeaseEnd {
         let ended = |grant: &Arc<Grant>| grant.live().is_err();
         self.over.is_cancelled()
             || self.first.as_ref().is_some_and(ended)
-            || self
-                .more
-                .as_ref()
-                .is_some_and(|more| more.lock().unwrap_or_else(PoisonError::into_inner).iter().any(ended))
+            || self.more.as_ref().is_some_and(|more| more.grants().iter().any(ended))
     }
 
     /// Waits for it.
     pub fn cancelled(&self) -> WaitForCancellationFuture<'_> {
         self.over.cancelled()
-    }
-
-    /// Fires at it.
-    pub fn token(&self) -> &CancellationToken {
-        &self.over
     }
 }
 

@@ -11,20 +11,25 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use futures_util::future::select_all;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::keys::LeaseEnd;
 
 type Leases = watch::Receiver<Option<LeaseEnd>>;
-type Answered = Arc<watch::Sender<Option<LeaseEnd>>>;
+type Answered = Arc<watch::Sender<Vec<LeaseEnd>>>;
+
+/// A client that asks and asks without taking its answers is reset at so many.
+const MOST_UNSENT: usize = 64;
 
 /// Knows which lease a connection's bytes hang on.
 #[derive(Clone)]
 pub(super) struct Cut {
     /// The lease of the request under way, as [`crate::gateway::Connection`] has it.
     running: Leases,
-    /// The lease of the last answer, until it has left.
+    /// The leases of the answers that have not left, oldest first: TLS takes small ones whole, and hyper goes on to the next request.
     answered: Answered,
     /// Whether there are bytes on their way to the kernel.
     unsent: Arc<watch::Sender<bool>>,
@@ -34,14 +39,25 @@ impl Cut {
     pub(super) fn new(running: Leases) -> Self {
         Self {
             running,
-            answered: Arc::new(watch::Sender::new(None)),
+            answered: Arc::default(),
             unsent: Arc::new(watch::Sender::new(false)),
         }
     }
 
     /// An answer begins: the lease that its body holds counts until it has left, even if hyper takes the body at once.
     pub(super) fn answers(&self) {
-        self.answered.send_replace(self.running.borrow().clone());
+        let (lease, unsent) = (self.running.borrow().clone(), *self.unsent.borrow());
+        self.answered.send_modify(|ends| {
+            if !unsent {
+                ends.clear();
+            }
+            if ends.len() == MOST_UNSENT {
+                let over = CancellationToken::new();
+                over.cancel();
+                ends.push(over.into());
+            }
+            ends.extend(lease);
+        });
     }
 
     /// The stream, watched for what has left.
@@ -61,18 +77,18 @@ impl Cut {
             let running = self.running.borrow_and_update().clone();
             let sending = *unsent.borrow_and_update();
             let last = answered.borrow_and_update().clone();
-            let left = running.is_none() && !sending && last.is_some();
+            let left = running.is_none() && !sending && !last.is_empty();
             if left {
-                self.answered.send_replace(None);
+                self.answered.send_replace(Vec::new());
                 continue;
             }
             let changed = tokio::select! {
                 biased;
-                () = ended(running.as_ref()) => return,
-                () = ended(last.as_ref()) => return,
+                () = one_ends(running.as_slice()) => return,
+                () = one_ends(&last) => return,
                 changed = self.running.changed() => changed,
                 changed = answered.changed() => changed,
-                changed = unsent.changed(), if running.is_none() && last.is_some() => changed,
+                changed = unsent.changed(), if running.is_none() && !last.is_empty() => changed,
             };
             if changed.is_err() {
                 // The connection's last request is gone, and so is what could have been cut.
@@ -82,10 +98,11 @@ impl Cut {
     }
 }
 
-async fn ended(lease: Option<&LeaseEnd>) {
-    match lease {
-        Some(lease) => lease.cancelled().await,
-        None => std::future::pending().await,
+async fn one_ends(leases: &[LeaseEnd]) {
+    match leases {
+        [] => std::future::pending().await,
+        [lease] => lease.cancelled().await,
+        leases => drop(select_all(leases.iter().map(|lease| Box::pin(lease.cancelled()))).await),
     }
 }
 
@@ -106,17 +123,30 @@ impl<S> Watched<S> {
     /// # Errors
     /// A lease that counts has ended, by the clocks. Whoever writes drops the connection, which resets it.
     fn may_send(&self) -> io::Result<()> {
-        let over = |lease: &watch::Ref<'_, Option<LeaseEnd>>| lease.as_ref().is_some_and(LeaseEnd::is_over);
-        match over(&self.running.borrow()) || over(&self.answered.borrow()) {
+        let over = self.running.borrow().as_ref().is_some_and(LeaseEnd::is_over)
+            || self.answered.borrow().iter().any(LeaseEnd::is_over);
+        match over {
             true => Err(io::Error::other("the lease has ended")),
             false => Ok(()),
         }
     }
 
-    /// All has left: what is written next is no longer of the last answer.
+    /// All has left: what is written next is of the answer under way at most.
     fn has_left(&self) {
-        if self.running.borrow().is_none() && self.answered.borrow().is_some() {
-            self.answered.send_replace(None);
+        let under_way = usize::from(self.running.borrow().is_some());
+        self.answered.send_if_modified(|ends| {
+            let left = ends.len().saturating_sub(under_way);
+            ends.drain(..left);
+            left > 0
+        });
+    }
+
+    /// # Errors
+    /// As [`Self::may_send`], while TLS may hold bytes back.
+    fn may_flush(&self) -> io::Result<()> {
+        match *self.unsent.borrow() {
+            true => self.may_send(),
+            false => Ok(()),
         }
     }
 
@@ -154,10 +184,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // TLS may hold bytes back until here.
-        if *self.unsent.borrow() {
-            self.may_send()?;
-        }
+        self.may_flush()?;
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         self.has_left();
         self.is_sending(false);
@@ -165,6 +192,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.may_flush()?;
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
@@ -204,6 +232,39 @@ mod tests {
         drop(guard);
         assert!(matches!(stream.write(b"late").now_or_never(), Some(Err(_))));
         assert_eq!(stream.into_inner(), b"in time");
+    }
+
+    /// TLS took the first answer, and hyper the next request.
+    #[test]
+    fn an_answer_that_has_not_left_counts_beside_the_next() {
+        let (connection, cut) = connection();
+        let mut stream = cut.watching(Vec::new());
+        let lease = CancellationToken::new();
+        let guard = connection.cut_when(lease.clone());
+        cut.answers();
+        assert!(matches!(stream.write(b"unsent").now_or_never(), Some(Ok(6))));
+        drop(guard);
+        // The next one stands under no lease.
+        cut.answers();
+        lease.cancel();
+        assert!(matches!(stream.write(b"late").now_or_never(), Some(Err(_))));
+        assert!(matches!(stream.flush().now_or_never(), Some(Err(_))));
+        assert!(matches!(stream.shutdown().now_or_never(), Some(Err(_))));
+        assert!(cut.lease_ends().now_or_never().is_some());
+    }
+
+    #[test]
+    fn a_client_that_takes_none_of_many_answers_is_reset() {
+        let (connection, cut) = connection();
+        let mut stream = cut.watching(Vec::new());
+        for number in 0..=MOST_UNSENT {
+            assert!(cut.clone().lease_ends().now_or_never().is_none(), "{number}");
+            let guard = connection.cut_when(CancellationToken::new());
+            cut.answers();
+            assert!(number == MOST_UNSENT || stream.write(b"unsent").now_or_never().is_some_and(|sent| sent.is_ok()));
+            drop(guard);
+        }
+        assert!(cut.lease_ends().now_or_never().is_some());
     }
 
     #[test]

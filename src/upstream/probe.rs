@@ -112,6 +112,35 @@ impl Tried {
     fn is_done(&self) -> bool {
         self.status.is_success() && text_of(&self.body, b"Code").is_none()
     }
+
+    /// Whether it was not done because of its condition, or because the store knows none there: nobody is deceived about either.
+    ///
+    /// # Errors
+    /// It was not done for another reason, which says nothing: too many requests, no permission.
+    fn is_heeded(&self) -> Result<bool, StoreError> {
+        if self.is_done() {
+            return Ok(false);
+        }
+        let code = text_of(&self.body, b"Code").unwrap_or_default();
+        let refused = [
+            StatusCode::PRECONDITION_FAILED,
+            StatusCode::CONFLICT,
+            StatusCode::NOT_IMPLEMENTED,
+        ];
+        match refused.contains(&self.status)
+            || ["PreconditionFailed", "ConditionalRequestConflict", "NotImplemented"].contains(&code.as_str())
+        {
+            true => Ok(true),
+            false => {
+                tracing::warn!(
+                    status = self.status.as_u16(),
+                    code,
+                    "what the store makes of conditions can't be told"
+                );
+                Err(StoreError::Unspeakable)
+            }
+        }
+    }
 }
 
 impl Store {
@@ -144,16 +173,16 @@ impl Store {
             tracing::warn!(store = self.name(), status, "the store can't be probed");
             return Err(StoreError::Unspeakable);
         }
-        // What the store itself refuses, no client is deceived about.
         let heeded = Heeded {
-            if_none_match: !self.put(&key, Some(FRESH)).await?.is_done(),
-            if_match: !self.put(&key, Some(OTHER)).await?.is_done(),
-            complete_if_none_match: !self.completes(&key, FRESH).await?,
-            complete_if_match: !self.completes(&key, OTHER).await?,
-            delete_objects_etag: !self.deletes_by_etag(&key).await?,
+            if_none_match: self.put(&key, Some(FRESH)).await?.is_heeded()?,
+            if_match: self.put(&key, Some(OTHER)).await?.is_heeded()?,
+            complete_if_none_match: self.complete_heeds(&key, FRESH).await?,
+            complete_if_match: self.complete_heeds(&key, OTHER).await?,
+            delete_objects_etag: self.delete_objects_heeds(&key).await?,
             delete_if_match: {
+                // A condition on what is not there tells nothing.
                 self.put(&key, None).await?;
-                !self.delete(&key, "", Some(OTHER)).await?.is_done()
+                self.delete(&key, "", Some(OTHER)).await?.is_heeded()?
             },
         };
         self.delete(&key, "", None).await?;
@@ -171,32 +200,35 @@ impl Store {
         Ok(heeded)
     }
 
-    /// Whether an upload becomes the object on a condition that does not hold. A store that says what can't be understood is taken
-    /// for one that would.
-    async fn completes(&self, key: &str, condition: Condition) -> Result<bool, StoreError> {
+    /// Whether an upload does not become the object on a condition that does not hold. A store that makes no upload that could be
+    /// understood is taken for one that passes over it.
+    async fn complete_heeds(&self, key: &str, condition: Condition) -> Result<bool, StoreError> {
         let mut asking = HeaderMap::new();
         self.multipart_headers(&mut asking);
         let begun = self.ask(Method::POST, (key, "uploads="), asking, StoreBody::empty());
         let Some(id) = text_of(&begun.await?.body, b"UploadId") else {
-            return Ok(true);
+            return Ok(false);
         };
         let upload = format!("uploadId={}", utf8_percent_encode(&id, NON_ALPHANUMERIC));
         let query = format!("partNumber=1&{upload}");
         let part = self.try_out(Method::PUT, (key, &query), None, probe_body()).await?;
         let text = |name: HeaderName| part.headers.get(name).and_then(|value| value.to_str().ok());
-        let list = text(ETAG).map(|etag| (etag, text(ALGORITHM.header())));
-        let list = StoreBody::completion(list);
+        let Some(etag) = text(ETAG).filter(|_| part.is_done()) else {
+            self.delete(key, &upload, None).await?;
+            return Ok(false);
+        };
+        let list = StoreBody::completion([(etag, text(ALGORITHM.header()))]);
         let completed = self
             .try_out(Method::POST, (key, &upload), Some(condition), list)
             .await?;
         if !completed.is_done() {
             self.delete(key, &upload, None).await?;
         }
-        Ok(completed.is_done())
+        completed.is_heeded()
     }
 
-    /// Whether a DeleteObjects takes away an object of another ETag than it names.
-    async fn deletes_by_etag(&self, key: &str) -> Result<bool, StoreError> {
+    /// Whether a DeleteObjects leaves an object of another ETag than it names. Its answer is a list, and says no within.
+    async fn delete_objects_heeds(&self, key: &str) -> Result<bool, StoreError> {
         let document = format!(
             "<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Object><Key>{key}</Key><ETag>{NO_ETAG}</ETag></Object></Delete>"
         );
@@ -205,8 +237,7 @@ impl Store {
             asking.insert("content-md5", md5);
         }
         let body = StoreBody::document(document.into_bytes());
-        let asked = self.ask(Method::POST, ("", "delete="), asking, body).await?;
-        Ok(asked.is_done())
+        self.ask(Method::POST, ("", "delete="), asking, body).await?.is_heeded()
     }
 
     async fn put(&self, key: &str, condition: Option<Condition>) -> Result<Tried, StoreError> {
