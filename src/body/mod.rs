@@ -5,6 +5,7 @@ mod appended;
 pub mod aws_chunked;
 mod buffer;
 pub mod checksum;
+mod crowd;
 mod fault;
 mod open;
 mod plaintext;
@@ -16,6 +17,7 @@ mod tail;
 mod upload;
 
 pub use appended::Appended;
+pub use crowd::{Gone, alone, is_crowded};
 pub use fault::{Fault, FaultSlot, FormFault};
 pub use open::Opening;
 pub use plaintext::Plaintext;

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use crate::body::buffer::{Buffer, Home};
+use crate::body::crowd::Download;
 use crate::body::fault::Fault;
 use crate::seal::{HEADER_LEN, Header, Padding, SealedChunk, TAG_LEN, Tampered};
 
@@ -49,6 +50,7 @@ pub struct Stored {
     pending: Bytes,
     /// Of the plaintext that becomes of it.
     home: Home,
+    _download: Download,
 }
 
 impl Stored {
@@ -58,6 +60,7 @@ impl Stored {
             incoming,
             pending: Bytes::new(),
             home: Home::default(),
+            _download: Download::begin(),
         }
     }
 

@@ -10,7 +10,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tracing::Span;
 
-use crate::body::{Fault, FaultSlot, Opening};
+use crate::body::{Fault, FaultSlot, Gone, Opening, alone};
 use crate::gateway::{AnswerBody, Connection, CutGuard, full};
 use crate::keys::LeaseEnd;
 use crate::s3::error::S3Error;
@@ -47,14 +47,20 @@ pub(super) async fn answer(
 }
 
 fn stream(first: Bytes, opening: Opening, running: Running) -> AnswerBody {
-    let state = (Some(first), opening, running);
-    let pieces = try_unfold(state, |(first, mut opening, mut running)| async move {
+    let state = (Some(first), None::<Gone>, opening, running);
+    let pieces = try_unfold(state, |(first, before, mut opening, mut running)| async move {
+        if let Some(before) = before {
+            before.wait().await;
+        }
         let next = match first {
             Some(first) => Some(first),
             None => opening.next().await.map_err(|fault| running.broke(fault))?,
         };
         running.finished = opening.is_done();
-        Ok::<_, std::io::Error>(next.map(|bytes| (Frame::data(bytes), (None, opening, running))))
+        Ok::<_, std::io::Error>(next.map(|bytes| {
+            let (bytes, gone) = if running.finished { (bytes, None) } else { alone(bytes) };
+            (Frame::data(bytes), (None, gone, opening, running))
+        }))
     });
     StreamBody::new(pieces).boxed_unsync()
 }

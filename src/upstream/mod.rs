@@ -13,6 +13,7 @@ pub mod shared_key;
 pub mod sigv4;
 mod store;
 mod trailer;
+mod window;
 
 pub use answer::{collect, text_of};
 pub use azure::{AzureCall, AzureCredential, AzureOptions, AzureStore, InvalidSas, StoreSas, http_date, parameters};

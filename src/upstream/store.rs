@@ -22,6 +22,7 @@ use crate::upstream::probe::Heeded;
 use crate::upstream::redirect::{self, Home, Homes};
 use crate::upstream::sigv4::{Credential, Signer, canonical_path, canonical_query};
 use crate::upstream::trailer::{self, Framed};
+use crate::upstream::window::Windowed;
 
 /// How long a store may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -68,7 +69,7 @@ pub struct StoreOptions {
 
 /// A store, ready to be asked.
 pub struct Store {
-    client: Client<HttpsConnector<HttpConnector>, StoreBody>,
+    client: Client<Windowed<HttpsConnector<HttpConnector>>, StoreBody>,
     scheme: Scheme,
     authority: Authority,
     host: HeaderValue,
@@ -158,7 +159,7 @@ impl Store {
             .pool_idle_timeout(IDLE)
             .pool_timer(TokioTimer::new())
             .http1_max_buf_size(BUFFER)
-            .build(connector);
+            .build(Windowed(connector));
         let host = HeaderValue::from_str(options.authority.as_str()).unwrap_or_else(|_| HeaderValue::from_static(""));
         Self {
             client,

@@ -12,7 +12,7 @@ use crate::azure::error::AzureError;
 use crate::azure::exchange::Exchange;
 use crate::azure::operation::Operation as Op;
 use crate::azure::read::{Pieces, Read};
-use crate::body::{Fault, FaultSlot};
+use crate::body::{Fault, FaultSlot, Gone, alone};
 use crate::gateway::{AnswerBody, Connection, CutGuard, full};
 use crate::keys::LeaseEnd;
 use crate::telemetry::audit::{self, Event};
@@ -44,14 +44,20 @@ pub(super) async fn stream(
 }
 
 fn body(first: Bytes, pieces: Pieces, running: Running) -> AnswerBody {
-    let state = (Some(first), pieces, running);
-    let pieces = try_unfold(state, |(first, mut pieces, mut running)| async move {
+    let state = (Some(first), None::<Gone>, pieces, running);
+    let pieces = try_unfold(state, |(first, before, mut pieces, mut running)| async move {
+        if let Some(before) = before {
+            before.wait().await;
+        }
         let next = match first {
             Some(first) => Some(first),
             None => pieces.next().await.map_err(|fault| running.broke(fault))?,
         };
         running.stands_under(pieces.over(), pieces.is_done());
-        Ok::<_, std::io::Error>(next.map(|bytes| (Frame::data(bytes), (None, pieces, running))))
+        Ok::<_, std::io::Error>(next.map(|bytes| {
+            let (bytes, gone) = if running.finished { (bytes, None) } else { alone(bytes) };
+            (Frame::data(bytes), (None, gone, pieces, running))
+        }))
     });
     StreamBody::new(pieces).boxed_unsync()
 }

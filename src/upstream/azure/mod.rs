@@ -26,6 +26,7 @@ use crate::upstream::azure::credential::Standing;
 use crate::upstream::body::StoreBody;
 use crate::upstream::shared_key::{self, AccountKey, Order, Plus, Signable};
 use crate::upstream::store::StoreError;
+use crate::upstream::window::Windowed;
 
 /// How long a store may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -81,7 +82,7 @@ pub struct AzureOptions {
 
 /// A store, ready to be asked.
 pub struct AzureStore {
-    client: Client<HttpsConnector<HttpConnector>, StoreBody>,
+    client: Client<Windowed<HttpsConnector<HttpConnector>>, StoreBody>,
     place: Place,
     standing: Standing,
     clock: Clock,
@@ -156,7 +157,7 @@ impl AzureStore {
             .pool_timer(TokioTimer::new())
             .http1_max_buf_size(BUFFER)
             .http1_preserve_header_case(true)
-            .build(builder.https_or_http().enable_http1().wrap_connector(http));
+            .build(Windowed(builder.https_or_http().enable_http1().wrap_connector(http)));
         Ok(Self {
             client,
             place: Place {

@@ -140,3 +140,23 @@ async fn a_no_cuts_a_multipart_download_and_what_is_remembered_opens_nothing() {
     let answer = world.acme.get_range("file", "70000-70009").await;
     assert_eq!(refused(&answer), (400, "KMS.DisabledException".to_owned()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_of_a_crowd_of_downloads_comes_whole() {
+    // So many that each must do with little memory: it reads less at once, and opens a chunk when the one before has left.
+    const MANY: usize = 80;
+    let world = World::start().await;
+    let plain = plain(1_500_001, 3);
+    world.acme.put("file", &plain).await;
+    let mut stalled = Vec::with_capacity(MANY);
+    for _ in 0..MANY {
+        stalled.push(world.acme.begin_get("file").await);
+    }
+    // Those that end first leave the others with more room than they began with.
+    for download in stalled {
+        let (got, end) = tokio::time::timeout(PATIENCE, download.finish())
+            .await
+            .expect("it goes on");
+        assert!(end.is_ok() && got == plain);
+    }
+}
