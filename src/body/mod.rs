@@ -17,7 +17,7 @@ mod tail;
 mod upload;
 
 pub use appended::Appended;
-pub use crowd::{Gone, alone, is_crowded};
+pub use crowd::{Download, Gone, MANY, alone, is_crowded};
 pub use fault::{Fault, FaultSlot, FormFault};
 pub use open::Opening;
 pub use plaintext::Plaintext;
