@@ -1,16 +1,20 @@
 //! What the store says to a browser of another origin: it knows the bucket's CORS rules, and every answer of the gate repeats it.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, Entry, ORIGIN,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use tokio::time::timeout;
 
 use crate::s3::headers::is_cors;
 use crate::tenant::Container;
 use crate::upstream::{Call, Caller, StoreBody};
 
+/// How long an answer waits for what the store says to browsers.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// What a browser says of itself, and of the request that it asks for.
 static ASKING: [HeaderName; 3] = [ORIGIN, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD];
 
@@ -45,7 +49,7 @@ impl Cors {
 
     /// Asks the store by a preflight what it says of a request of this method, where none of its answers said anything to a browser.
     /// A bucket's rules name methods, and what a client does with one the gate may do with another: the upload of a part that waits
-    /// apart is asked about with GET, and a small form is written with PUT. A store that does not answer says nothing.
+    /// apart is asked about with GET, and a form is written with PUT. A store that does not answer soon says nothing.
     pub async fn ask(&self, container: &Container, key: &str, caller: &Caller, client: &HeaderMap, method: &Method) {
         let (Some(origin), Ok(method)) = (client.get(ORIGIN), HeaderValue::from_str(method.as_str())) else {
             return;
@@ -63,7 +67,7 @@ impl Cors {
             headers: asking.into_iter().collect(),
             body: StoreBody::empty(),
         };
-        if let Ok(answer) = container.store.send(call).await {
+        if let Ok(Ok(answer)) = timeout(PATIENCE, container.store.send(call)).await {
             self.note(answer.headers());
         }
     }
