@@ -3,6 +3,7 @@
 //! itself asked for a position.
 
 use bytes::Bytes;
+use http::header::IF_MATCH;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -114,7 +115,7 @@ pub async fn append(exchange: &Exchange<'_>, source: Source) -> Result<Response<
             index,
             offset: before.0,
         };
-        match extend(exchange, plain.clone(), mark, headers::CONDITIONS).await {
+        match extend(exchange, plain.clone(), mark, headers::CONDITIONS, None).await {
             Err(AzureError::Store { code, .. }) if code == "AppendPositionConditionNotMet" => {
                 if position.is_some() {
                     return Err(AzureError::AppendPosition);
@@ -132,15 +133,18 @@ pub async fn append(exchange: &Exchange<'_>, source: Source) -> Result<Response<
     Err(AzureError::StoreFailed)
 }
 
-/// Appends one block behind all that lies before `mark`, with those of the client's headers that are named.
+/// Appends one block behind all that lies before `mark`, with those of the client's headers that are named; and only to the state of
+/// the blob that has this ETag, where there is one.
 ///
 /// # Errors
-/// Refused by the key's owner, by a limit, or by the store: `AppendPositionConditionNotMet` where something else was appended.
+/// Refused by the key's owner, by a limit, or by the store: `AppendPositionConditionNotMet` where something else was appended,
+/// `ConditionNotMet` where the ETag is another.
 pub async fn extend(
     exchange: &Exchange<'_>,
     plain: Bytes,
     mark: Mark,
     named: &[&str],
+    etag: Option<&HeaderValue>,
 ) -> Result<Response<Incoming>, AzureError> {
     let len = PlainLen(plain.len() as u64);
     let (place, name) = (&exchange.container.sealed_as, &exchange.address.blob);
@@ -155,6 +159,9 @@ pub async fn extend(
     headers::copy(exchange.client(), &mut ask.headers, named);
     headers::copy(exchange.client(), &mut ask.headers, &["x-ms-encryption-scope"]);
     ask.headers.insert(APPEND_POSITION, HeaderValue::from(mark.stored()));
+    if let Some(etag) = etag {
+        ask.headers.insert(IF_MATCH, etag.clone());
+    }
     ask.body = StoreBody::sealed(sealed);
     commit::send(exchange, ask, over, &fault).await
 }

@@ -4,73 +4,10 @@
     azure_reads.py PORTCULLIS DATA
 """
 
-import http.client
-import http.server
 import os
-import re
-import socket
-import subprocess
-import sys
-import threading
-from pathlib import Path
 
-from azure.storage.blob import BlobBlock, BlobServiceClient
-from processes import free_ports, wait_for
-
-PORTCULLIS, DATA = sys.argv[1], Path(sys.argv[2])
-ENV = dict(line.split("=", 1) for line in (DATA / "dev.env").read_text().splitlines() if line)
-AZURITE = re.search(r"BlobEndpoint=http://([^/;']*)", ENV["ACME_AZURITE_CONNECTION_STRING"])[1]
-MIB = 1 << 20
-seen = []
-
-
-class Counting(http.server.BaseHTTPRequestHandler):
-    """Passes everything on, and notes each read: its range, and how many bytes of the answer were taken."""
-
-    protocol_version = "HTTP/1.1"
-
-    def pass_on(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        store = http.client.HTTPConnection(AZURITE, timeout=60)
-        store.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-        for name, value in self.headers.items():
-            store.putheader(name, value)
-        store.endheaders(body or None)
-        answer = store.getresponse()
-        self.send_response_only(answer.status)
-        for name, value in answer.getheaders():
-            if name.lower() not in ("transfer-encoding", "connection"):
-                self.send_header(name, value)
-        content = answer.read() if self.command != "HEAD" else b""
-        if answer.getheader("Content-Length") is None:
-            self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        read = {"range": self.headers.get("x-ms-range"), "status": answer.status, "taken": 0}
-        if self.command == "GET":
-            seen.append(read)
-        try:
-            for start in range(0, len(content), 65_536):
-                piece = content[start : start + 65_536]
-                self.wfile.write(piece)
-                read["taken"] += len(piece)
-        except OSError:
-            self.close_connection = True
-        store.close()
-
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = pass_on
-
-    def log_message(self, *_):
-        pass
-
-
-class Proxy(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def get_request(self):
-        # What the system holds back of an answer nobody takes would count as taken.
-        connection, address = super().get_request()
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
-        return connection, address
+from azure.storage.blob import BlobBlock
+from azure_between import MIB, gate, seen
 
 
 def reads(blob, start, count, expected, **options):
@@ -135,37 +72,9 @@ def rows(files):
     assert blob.download_blob().readall() == data
 
 
-port, over_tls, plain, tls, admin, counting = free_ports(6)
-proxy = Proxy(("127.0.0.1", counting), Counting)
-threading.Thread(target=proxy.serve_forever, daemon=True).start()
-written = (DATA / "portcullis.toml").read_text()
-ports = iter((plain, tls, port, over_tls))
-written = re.sub(r'(?<=\n\[\[listener\]\]\naddress = ")[^"]*', lambda _: f"127.0.0.1:{next(ports)}", written)
-written = re.sub(r'(?<=\n\[admin\]\naddress = ")[^"]*', f"127.0.0.1:{admin}", written)
-written = written.replace('directory = "audit"', 'directory = "audit-reads"').replace(f"http://{AZURITE}", f"http://127.0.0.1:{counting}")
-assert f":{counting}" in written, "the gate's store is not the one that counts"
-(DATA / "reads.toml").write_text(written)
-with open(DATA / "reads.log", "w") as log:
-    gate = subprocess.Popen([PORTCULLIS, "serve", "--config", DATA / "reads.toml"], stdout=log, stderr=log)
-said = re.sub(r"BlobEndpoint=http://[^/]*", f"BlobEndpoint=http://127.0.0.1:{port}", ENV["ACME_AZURE_CONNECTION_STRING"].strip("'"))
-service = BlobServiceClient.from_connection_string(said, retry_total=0, max_single_get_size=16 * MIB)
-
-
-def is_up():
-    try:
-        return list(service.list_containers()) is not None
-    except Exception:
-        return False
-
-
-try:
-    wait_for(f"the gate ({DATA / 'reads.log'})", is_up, children=[gate])
+with gate("reads") as service:
     files = service.create_container("reads")
     for step in (blocks, rows):
         step(files)
         print(step.__name__)
-    print("done")
-finally:
-    gate.terminate()
-    gate.wait()
-    proxy.shutdown()
+print("done")

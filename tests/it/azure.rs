@@ -41,6 +41,11 @@ fn a_range_costs_little_more_than_itself() {
     driven("azure_reads");
 }
 
+#[test]
+fn whoever_writes_meanwhile_does_not_get_into_what_is_read_or_copied() {
+    driven("azure_races");
+}
+
 /// Runs a script of `tests/conformance` against a `portcullis dev` of its own.
 fn driven(script: &str) {
     let Some(azurite) = std::env::var_os("PORTCULLIS_AZURITE") else {

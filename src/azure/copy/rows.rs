@@ -1,6 +1,8 @@
 //! Copies of append blobs: opened, and appended anew under the new name, in blocks as long as they may be. Until the last of them the
 //! copy bears a mark, and is neither read nor appended to: a row of blocks that stopped in the middle looks like a whole one. What
-//! was there before is gone from the first, as a store has no way to put an append blob in another's place at once.
+//! was there before is gone from the first, as a store has no way to put an append blob in another's place at once. Each step is held
+//! to the state that the one before left: an append position alone does not tell the copy from what another client, or another copy,
+//! has put there meanwhile.
 
 use bytes::{Bytes, BytesMut};
 use http::header::{ETAG, IF_MATCH};
@@ -47,7 +49,7 @@ pub(super) async fn copy(
         ..Hidden::default()
     };
     let begun = append::begin(exchange, &pending).await?;
-    let mut etag = begun.headers().get(ETAG).cloned();
+    let mut etag = named(&begun)?;
     let mut mark = Mark { index: 0, offset: 0 };
     let mut plaintext = source.into_plaintext();
     let most = usize::try_from(MAX_APPEND_LEN.0).map_err(|_| AzureError::StoreFailed)?;
@@ -56,14 +58,14 @@ pub(super) async fn copy(
         block.extend_from_slice(&piece);
         while block.len() >= most {
             let full = block.split_to(most).freeze();
-            etag = extend(exchange, full, &mut mark).await?;
+            etag = extend(exchange, full, &mut mark, &etag).await?;
         }
     }
     plaintext.finish()?;
     if !block.is_empty() {
-        etag = extend(exchange, block.freeze(), &mut mark).await?;
+        etag = extend(exchange, block.freeze(), &mut mark, &etag).await?;
     }
-    let done = whole(exchange, etag.as_ref()).await?;
+    let done = whole(exchange, &etag).await.map_err(overtaken)?;
     let mut answer = Response::new(());
     *answer.status_mut() = StatusCode::ACCEPTED;
     *answer.headers_mut() = headers::written(done.headers());
@@ -71,21 +73,30 @@ pub(super) async fn copy(
     Ok(answer)
 }
 
-/// One block more, and what the store calls the blob with it.
-async fn extend(exchange: &Exchange<'_>, plain: Bytes, mark: &mut Mark) -> Result<Option<HeaderValue>, AzureError> {
+/// What the store calls the blob after a step: what the next one is held to. A copy whose steps can't be held to one another could
+/// be of two blobs.
+fn named(answer: &Response<Incoming>) -> Result<HeaderValue, AzureError> {
+    answer.headers().get(ETAG).cloned().ok_or(AzureError::StoreFailed)
+}
+
+/// One block more, if it is still the very blob that was written, and what the store calls the blob with it.
+async fn extend(
+    exchange: &Exchange<'_>,
+    plain: Bytes,
+    mark: &mut Mark,
+    etag: &HeaderValue,
+) -> Result<HeaderValue, AzureError> {
     let len = plain.len() as u64;
-    let answer = append::extend(exchange, plain, *mark, HELD).await?;
+    let answer = append::extend(exchange, plain, *mark, HELD, Some(etag)).await;
     (mark.index, mark.offset) = (mark.index + 1, mark.offset + len);
-    Ok(answer.headers().get(ETAG).cloned())
+    named(&answer.map_err(overtaken)?)
 }
 
 /// Takes the mark from a copy that is whole, if it is still the very blob that was written; and seals it, if that is asked for.
-async fn whole(exchange: &Exchange<'_>, etag: Option<&HeaderValue>) -> Result<Response<Incoming>, AzureError> {
-    let held = |ask: &mut Ask, etag: Option<&HeaderValue>| {
+async fn whole(exchange: &Exchange<'_>, etag: &HeaderValue) -> Result<Response<Incoming>, AzureError> {
+    let held = |ask: &mut Ask, etag: &HeaderValue| {
         headers::copy(exchange.client(), &mut ask.headers, HELD);
-        if let Some(etag) = etag {
-            ask.headers.insert(IF_MATCH, etag.clone());
-        }
+        ask.headers.insert(IF_MATCH, etag.clone());
     };
     let mut ask = Ask::new(Method::PUT, query(&[("comp", "metadata")]));
     metadata::from_client(exchange.client(), &mut ask.headers)?;
@@ -98,6 +109,24 @@ async fn whole(exchange: &Exchange<'_>, etag: Option<&HeaderValue>) -> Result<Re
         return Ok(done);
     }
     let mut ask = Ask::new(Method::PUT, query(&[("comp", "seal")]));
-    held(&mut ask, done.headers().get(ETAG));
+    held(&mut ask, &named(&done)?);
     exchange.ask(ask).await
+}
+
+/// What the store says where the blob is another one than the step before left: it is somebody else's by now, or gone.
+fn overtaken(error: AzureError) -> AzureError {
+    const ANOTHER: [&str; 4] = [
+        "ConditionNotMet",
+        "AppendPositionConditionNotMet",
+        "BlobNotFound",
+        "InvalidBlobType",
+    ];
+    match error {
+        AzureError::Store { code, .. } if ANOTHER.contains(&code.as_str()) => AzureError::Store {
+            status: StatusCode::PRECONDITION_FAILED,
+            code: "TargetConditionNotMet".into(),
+            message: "The target condition specified using HTTP conditional header(s) is not met.".into(),
+        },
+        other => other,
+    }
 }

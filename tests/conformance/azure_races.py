@@ -1,0 +1,92 @@
+"""Another client writes to a blob while the gate is at it: between two of the requests that it makes of the store for one of its own
+client's.
+
+    azure_races.py PORTCULLIS DATA
+"""
+
+import contextlib
+import os
+
+from azure.core.exceptions import HttpResponseError
+from azure_between import MIB, before, gate
+
+
+@contextlib.contextmanager
+def meanwhile(number, fits, what):
+    """Does something once, before the store sees the request of this number, from 1, among those that fit."""
+    count, done = 0, []
+
+    def told(request):
+        nonlocal count
+        count += fits(request)
+        if count == number and not done:
+            done.append(True)
+            what()
+
+    before.append(told)
+    try:
+        yield
+    finally:
+        before.remove(told)
+    assert done, "nobody came between"
+
+
+def row(files, name, *parts):
+    """An append blob of these blocks."""
+    blob = files.get_blob_client(name)
+    blob.create_append_blob()
+    for part in parts:
+        blob.append_block(part)
+    return blob
+
+
+def refused(what, *expected):
+    try:
+        what()
+    except HttpResponseError as error:
+        assert (error.status_code, error.error_code) == expected, (error.status_code, error.error_code, expected)
+    else:
+        raise AssertionError(f"not refused as {expected}")
+
+
+def copies(files):
+    """A copy of an append blob is of that blob alone, whoever comes between two of its steps: theirs stays their own."""
+    size = 9 * MIB
+    one, other = os.urandom(size), os.urandom(size)
+    source = row(files, "source", *(one[at : at + 4 * MIB] for at in range(0, size, 4 * MIB)))
+    second = row(files, "second", *(other[at : at + 4 * MIB] for at in range(0, size, 4 * MIB)))
+    copy = files.get_blob_client("copy")
+    steps = [("appendblock", 1), ("appendblock", 2), ("appendblock", 3), ("metadata", 1)]
+    overtaken = (412, "TargetConditionNotMet")
+
+    def of(step):
+        return lambda request: request.command == "PUT" and "/copy?" in request.path and f"comp={step}" in request.path
+
+    for step, number in steps:
+        # As long as the copy is by then, or nobody would take the one for the other.
+        begun = other[: min((number - 1) * 4 * MIB, size) if step == "appendblock" else size]
+        parts = [begun[at : at + 4 * MIB] for at in range(0, len(begun), 4 * MIB)]
+        with meanwhile(number, of(step), lambda: row(files, "copy", *parts)):
+            refused(lambda: copy.start_copy_from_url(source.url), *overtaken)
+        assert copy.download_blob().readall() == begun, (step, number)
+        # Another copy, begun later and done earlier.
+        with meanwhile(number, of(step), lambda: copy.start_copy_from_url(second.url)):
+            refused(lambda: copy.start_copy_from_url(source.url), *overtaken)
+        assert copy.download_blob().readall() == other, (step, number)
+        with meanwhile(number, of(step), copy.delete_blob):
+            refused(lambda: copy.start_copy_from_url(source.url), *overtaken)
+        assert not copy.exists(), (step, number)
+        with meanwhile(number, of(step), lambda: copy.upload_blob(b"whole", overwrite=True)):
+            refused(lambda: copy.start_copy_from_url(source.url), *overtaken)
+        assert copy.download_blob().readall() == b"whole", (step, number)
+    # And where nobody does, it is made.
+    copy.start_copy_from_url(source.url)
+    assert copy.download_blob().readall() == one
+
+
+with gate("races") as service:
+    files = service.create_container("races")
+    for step in (copies,):
+        step(files)
+        print(step.__name__)
+print("done")
