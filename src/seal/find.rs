@@ -18,6 +18,9 @@ use crate::seal::{APPEND_OVERHEAD, Binding, CORE_LEN, Core, HEADER_LEN, Kind, MA
 const NEAR: u64 = 1 << 20;
 /// How often it is looked for. What is found by then is where reading begins.
 const LOOKS: u32 = 8;
+/// How many hashes a search may cost in all. An honest store's headers are met at once, or within the number of blocks, which halves
+/// with each look; one that sends nothing but headers would have each tried for every block there may be.
+const HASHES: u32 = 200_000;
 /// A look ends with the first header it meets, and this far behind its beginning there is one.
 const LONGEST_LOOK: u64 = MAX_APPEND_LEN.0 + APPEND_OVERHEAD + HEADER_LEN as u64;
 
@@ -51,6 +54,8 @@ pub struct AppendSearch<'a> {
     /// Before which stored byte the wanted block begins.
     late: u64,
     looks: u32,
+    /// How many hashes may still be spent.
+    hashes: u32,
     /// Where the last look began.
     first: u64,
     /// What a look has read and not yet searched, and which stored byte it begins with.
@@ -75,6 +80,7 @@ impl<'a> AppendSearch<'a> {
             end,
             late: end.stored(),
             looks: LOOKS,
+            hashes: HASHES,
             first: 0,
             read: BytesMut::new(),
             at: 0,
@@ -98,8 +104,12 @@ impl<'a> AppendSearch<'a> {
             .min(low.stored().saturating_add(plain).saturating_add(most))
     }
 
-    /// The stored bytes to look at next, from their start on and until a block is found; `None` once it is not worth a look.
+    /// The stored bytes to look at next, from their start on and until a block is found; `None` once it is not worth a look, or was
+    /// looked for long enough.
     pub fn look(&mut self) -> Option<StoredRange> {
+        if self.hashes == 0 {
+            return None;
+        }
         let (low, high) = (self.low, self.high);
         let blocks = high.index.checked_sub(low.index).filter(|blocks| *blocks > 0)?;
         self.looks = self.looks.checked_sub(1)?;
@@ -127,10 +137,12 @@ impl<'a> AppendSearch<'a> {
         (first < last).then_some(StoredRange { first, last })
     }
 
-    /// Takes what was read; whether that is enough, since a block was found.
+    /// Takes what was read; whether that is enough, since a block was found, or the search is over.
     pub fn push(&mut self, read: &[u8]) -> bool {
         self.read.extend_from_slice(read);
-        let Some(found) = self.find() else { return false };
+        let Some(found) = self.find() else {
+            return self.hashes == 0;
+        };
         if found.offset <= self.target {
             self.low = found;
         } else {
@@ -167,31 +179,49 @@ impl<'a> AppendSearch<'a> {
     }
 
     /// Which block begins here with this core: likely ones first, since each costs a hash.
-    fn which(&self, core: &Core) -> Option<Mark> {
+    fn which(&mut self, core: &Core) -> Option<Mark> {
         if core.kind() != Kind::Append {
             return None;
         }
-        let (low, high) = (self.low, self.high);
-        let blocks = high.index.checked_sub(low.index)?;
-        let stored = high.stored().checked_sub(low.stored())?;
-        let likely = share(self.at.checked_sub(low.stored())?, blocks, stored).saturating_add(low.index);
-        let indices = (0..=blocks).flat_map(|off| [likely.checked_add(off), likely.checked_sub(off.max(1))]);
-        indices.flatten().find_map(|index| {
+        let (first, last) = between(self.low, self.at, self.high)?;
+        let blocks = self.high.index.checked_sub(self.low.index)?;
+        let stored = self.high.stored().checked_sub(self.low.stored())?;
+        let likely = share(self.at.checked_sub(self.low.stored())?, blocks, stored).saturating_add(self.low.index);
+        let likely = likely.clamp(first, last);
+        let farthest = likely.saturating_sub(first).max(last.saturating_sub(likely));
+        let indices = (0..=farthest).flat_map(|off| [likely.checked_add(off), likely.checked_sub(off.max(1))]);
+        for index in indices.flatten().filter(|index| (first..=last).contains(index)) {
+            self.hashes = self.hashes.checked_sub(1)?;
             let offset = self.at.checked_sub(index.checked_mul(APPEND_OVERHEAD)?)?;
-            let mark = Mark { index, offset };
-            let fits = fit(low, mark) && fit(mark, high);
-            (fits && core.binding() == Binding::append(self.container, self.name, index, offset)).then_some(mark)
-        })
+            if core.binding() == Binding::append(self.container, self.name, index, offset) {
+                return Some(Mark { index, offset });
+            }
+        }
+        None
     }
 }
 
-/// Whether there may be blocks between two places that hold what lies between them: none is empty, nor longer than may be.
-fn fit(low: Mark, high: Mark) -> bool {
-    let blocks = high.index.checked_sub(low.index).filter(|blocks| *blocks > 0);
-    let plain = high.offset.checked_sub(low.offset);
-    blocks
-        .zip(plain)
-        .is_some_and(|(blocks, plain)| plain >= blocks && plain <= blocks.saturating_mul(MAX_APPEND_LEN.0))
+/// Which indices a block may have that begins with this stored byte, the first and the last of them. Between two places a row of
+/// blocks has room for so many and needs so many: none is empty, nor longer than may be.
+fn between(low: Mark, at: u64, high: Mark) -> Option<(u64, u64)> {
+    let blocks = |stored: u64| {
+        let least = stored.div_ceil(MAX_APPEND_LEN.0 + APPEND_OVERHEAD).max(1);
+        let most = stored / (1 + APPEND_OVERHEAD);
+        (least, most)
+    };
+    let (before, behind) = (
+        blocks(at.checked_sub(low.stored())?),
+        blocks(high.stored().checked_sub(at)?),
+    );
+    let first = low
+        .index
+        .saturating_add(before.0)
+        .max(high.index.saturating_sub(behind.1));
+    let last = low
+        .index
+        .saturating_add(before.1)
+        .min(high.index.checked_sub(behind.0)?);
+    (first <= last).then_some((first, last))
 }
 
 /// `part` of `whole`, of `of`.
@@ -314,5 +344,58 @@ mod tests {
             search.missed();
         }
         assert_eq!((search.begin(), marks.len()), (Mark { index: 0, offset: 0 }, 9));
+    }
+
+    /// Whether there may be blocks between two places that hold what lies between them.
+    fn fit(low: Mark, high: Mark) -> bool {
+        let blocks = high.index.checked_sub(low.index).filter(|blocks| *blocks > 0);
+        let plain = high.offset.checked_sub(low.offset);
+        blocks
+            .zip(plain)
+            .is_some_and(|(blocks, plain)| plain >= blocks && plain <= blocks * MAX_APPEND_LEN.0)
+    }
+
+    #[test]
+    fn only_indices_that_fit_are_tried_and_all_of_them() {
+        let lows = [(0, 0), (3, 10_000), (7, 20 << 20)];
+        let highs = [(8, 30 << 20), (40, 41_000), (900, 1 << 30), (60, 60)];
+        for (low, high) in lows.iter().flat_map(|low| highs.iter().map(move |high| (*low, *high))) {
+            let mark = |(index, offset): (u64, u64)| Mark { index, offset };
+            let (low, high) = (mark(low), mark(high));
+            let Some(stored) = high.stored().checked_sub(low.stored()) else {
+                continue;
+            };
+            let ends = [0, 1, 1728, 1729, 1730, 3458, (4 << 20) + 1728, (4 << 20) + 1729];
+            let ats = (0..200).map(|part| part * stored / 199).chain(ends);
+            for at in ats.filter(|at| *at <= stored).map(|at| low.stored() + at) {
+                let fits = |index: &u64| {
+                    let offset = at.checked_sub(index * APPEND_OVERHEAD);
+                    let at = offset.map(|offset| mark((*index, offset)));
+                    at.is_some_and(|at| fit(low, at) && fit(at, high))
+                };
+                let scanned: Vec<u64> = (low.index..=high.index).filter(fits).collect();
+                let ends = scanned.first().copied().zip(scanned.last().copied());
+                assert_eq!(between(low, at, high), ends, "{low:?} {at} {high:?}");
+                let count = ends.map_or(0, |(first, last)| last - first + 1);
+                assert_eq!(scanned.len() as u64, count, "{low:?} {at} {high:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_store_that_sends_nothing_but_headers_is_given_up() {
+        let (stored, marks) = row(&[1]);
+        assert_eq!(marks.len(), 2);
+        let headers = stored[..CORE_LEN].repeat(1000);
+        // Room for anything between 1,000 blocks and all of them, wherever one begins.
+        let mut search = AppendSearch::new("account/files", "other", 50_000, PlainLen(4 << 30), 3 << 30);
+        let looks = std::iter::from_fn(|| {
+            search.look()?;
+            let pushed = (0..30).any(|_| search.push(&headers));
+            assert!(pushed, "it went on");
+            Some(())
+        });
+        assert_eq!(looks.count(), 1);
+        assert_eq!(search.begin(), Mark { index: 0, offset: 0 });
     }
 }

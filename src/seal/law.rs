@@ -43,6 +43,9 @@ pub const MAX_APPEND_LEN: PlainLen = PlainLen(4 << 20);
 /// What every block of an append blob costs beyond its plaintext, padded where it has fewer than 64 tags: a constant,
 /// so that a blob's plaintext length follows from its stored length and its number of blocks, which one HEAD tells.
 pub const APPEND_OVERHEAD: u64 = HEADER + 64 * TAG;
+/// The most blocks of an append blob: the service's own bound
+/// (<https://learn.microsoft.com/rest/api/storageservices/append-block>). A store that tells of more has made them up.
+pub const MAX_APPEND_BLOCKS: u64 = 50_000;
 
 /// A length of plaintext, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -164,7 +167,8 @@ impl SealedLen {
     #[must_use]
     pub fn append_plain(self, blocks: u64) -> Option<PlainLen> {
         let plain = self.0.checked_sub(blocks.checked_mul(APPEND_OVERHEAD)?)?;
-        let fits = plain <= blocks.saturating_mul(MAX_APPEND_LEN.0) && plain <= MAX_PLAIN_LEN;
+        let fits =
+            blocks <= MAX_APPEND_BLOCKS && plain <= blocks.saturating_mul(MAX_APPEND_LEN.0) && plain <= MAX_PLAIN_LEN;
         fits.then_some(PlainLen(plain))
     }
 }
@@ -306,6 +310,9 @@ pub(super) mod tests {
         assert_eq!(SealedLen(1727).append_plain(1), None);
         assert_eq!(SealedLen(1).append_plain(0), None);
         assert_eq!(SealedLen(4 * MIB + 1729).append_plain(1), None);
+        let most = SealedLen(50_000 * 2000);
+        assert_eq!(most.append_plain(50_000), Some(PlainLen(50_000 * (2000 - 1728))));
+        assert_eq!(SealedLen(50_001 * 2000).append_plain(50_001), None);
     }
 
     proptest! {

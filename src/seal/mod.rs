@@ -54,8 +54,8 @@ pub use envelope::{CmkRef, Envelope, EnvelopeError, KeyVersion, NotHex, WrapAlgo
 pub use find::{AppendSearch, Mark};
 pub use header::{Core, Header, Kind, Malformed};
 pub use law::{
-    APPEND_OVERHEAD, CHUNK_LEN, CORE_LEN, ChunkIndex, HEADER_LEN, MAX_APPEND_LEN, MAX_PLAIN_LEN, Padding, PlainLen,
-    SEALED_CHUNK_LEN, SealedLen, TAG_LEN,
+    APPEND_OVERHEAD, CHUNK_LEN, CORE_LEN, ChunkIndex, HEADER_LEN, MAX_APPEND_BLOCKS, MAX_APPEND_LEN, MAX_PLAIN_LEN,
+    Padding, PlainLen, SEALED_CHUNK_LEN, SealedLen, TAG_LEN,
 };
 pub use layout::{Footer, Layout, Segment, open_footer};
 pub use multipart::{BlockPlace, Tail, seal_block, seal_footer, seal_part};

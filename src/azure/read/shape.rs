@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 
 use crate::azure::error::AzureError;
 use crate::azure::metadata::Hidden;
-use crate::seal::{Core, Kind, PlainLen, SealedLen, Tampered};
+use crate::seal::{Core, Kind, MAX_APPEND_BLOCKS, PlainLen, SealedLen, Tampered};
 
 /// What a blob is. Nothing of it is believed before it was checked against the blob's own bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,12 @@ impl Shape {
                 });
             }
             let count = number(store, &COUNT).ok_or(AzureError::StoreFailed)?;
+            if count > MAX_APPEND_BLOCKS {
+                // No service has such a blob.
+                return Err(AzureError::Tampered {
+                    what: Tampered::Segment { number: count }.to_string(),
+                });
+            }
             let len = stored.append_plain(count).ok_or(AzureError::Unsealed)?;
             return Ok(Self::Append(len, count));
         }
@@ -80,4 +86,29 @@ pub fn stored_len(status: StatusCode, store: &HeaderMap) -> Result<SealedLen, Az
 
 fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_count_of_blocks_that_no_service_knows_is_refused() {
+        let shape = |count: u64, stored: u64| {
+            let mut store = HeaderMap::new();
+            store.insert("x-ms-blob-type", HeaderValue::from_static("AppendBlob"));
+            store.insert("x-ms-blob-committed-block-count", HeaderValue::from(count));
+            Shape::of(&store, SealedLen(stored))
+        };
+        assert_eq!(
+            shape(50_000, 50_000 * 1729).ok(),
+            Some(Shape::Append(PlainLen(50_000), 50_000))
+        );
+        for count in [50_001, u64::MAX / 1729, u64::MAX] {
+            let refused = shape(count, count.saturating_mul(1729));
+            assert!(matches!(refused, Err(AzureError::Tampered { .. })), "{count}");
+        }
+    }
 }
