@@ -258,8 +258,12 @@ def held(name, configuration, past, through):
     pairs = zip(configuration.questions(past), configuration.questions(through))
     for (what, call, bare), (_, _, gated) in pairs:
         expected, got = past.ask(call, bare), through.ask(call, gated)
-        same(got, expected, name, what, call)
         answers.setdefault(what, expected)
+        if b"<ListBucketResult" in (expected[3] or b""):
+            # A store that does not know it lists the bucket instead: the gate passes no listing on that it has not read.
+            same(got[:2], (501, "NotImplemented"), name, what, call)
+            continue
+        same(got, expected, name, what, call)
         if what == "asked":
             same(through.ask(call, gated, by=past.s3), expected, name, "what the store itself has", call)
         if what == "set" and name in OVER_OBJECTS and expected[0] < 300:
