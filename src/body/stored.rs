@@ -97,6 +97,20 @@ impl Stored {
         }
     }
 
+    /// The next `len` bytes, which stay to be read.
+    ///
+    /// # Errors
+    /// The store broke off before.
+    pub async fn front(&mut self, len: usize) -> Result<Bytes, Fault> {
+        let front = self.exactly(len).await?;
+        let rest = std::mem::take(&mut self.pending);
+        let mut whole = BytesMut::with_capacity(front.len() + rest.len());
+        whole.extend_from_slice(&front);
+        whole.extend_from_slice(&rest);
+        self.pending = whole.freeze();
+        Ok(front)
+    }
+
     /// The next `len` bytes: as they came, where they came in one piece, or gathered in a buffer.
     ///
     /// # Errors

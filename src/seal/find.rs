@@ -39,6 +39,14 @@ impl Mark {
     pub fn stored(self) -> u64 {
         self.index.saturating_mul(APPEND_OVERHEAD).saturating_add(self.offset)
     }
+
+    /// Whether a block that begins with these bytes says that it is the one here. The container is the logical name.
+    #[must_use]
+    pub fn is_before(self, container: &str, name: &str, read: &[u8]) -> bool {
+        let core = read.get(..CORE_LEN).and_then(|core| Core::parse(core).ok());
+        let binding = Binding::append(container, name, self.index, self.offset);
+        core.is_some_and(|core| core.kind() == Kind::Append && core.binding() == binding)
+    }
 }
 
 /// Looks for the block that holds one byte of plaintext, or for one not long before it.
@@ -85,6 +93,17 @@ impl<'a> AppendSearch<'a> {
             read: BytesMut::new(),
             at: 0,
         }
+    }
+
+    /// Takes a place that was found before as the one to begin at, without a look, if the blob may have it; whether it does.
+    pub fn known(&mut self, mark: Mark) -> bool {
+        let may = mark.offset <= self.target
+            && between(self.low, mark.stored(), self.end)
+                .is_some_and(|(first, last)| (first..=last).contains(&mark.index));
+        if may {
+            (self.low, self.looks) = (mark, 0);
+        }
+        may
     }
 
     /// Where to begin to read, as far as is known.
@@ -397,5 +416,25 @@ mod tests {
         });
         assert_eq!(looks.count(), 1);
         assert_eq!(search.begin(), Mark { index: 0, offset: 0 });
+    }
+
+    #[test]
+    fn what_was_found_before_needs_no_look() {
+        let (stored, marks) = row(&[2 << 20; 8]);
+        let search = |mark: Mark| {
+            let mut search = AppendSearch::new(PLACE.0, PLACE.1, 8, PlainLen(16 << 20), 15 << 20);
+            let known = search.known(mark);
+            (known, search.begin(), search.look().is_some())
+        };
+        assert_eq!(search(marks[6]), (true, marks[6], false));
+        let at = usize::try_from(marks[6].stored()).unwrap();
+        assert!(marks[6].is_before(PLACE.0, PLACE.1, &stored[at..]));
+        assert!(!marks[6].is_before(PLACE.0, "other", &stored[at..]));
+        assert!(!marks[5].is_before(PLACE.0, PLACE.1, &stored[at..]));
+        // Behind the byte; behind the end; with more in it than there may be.
+        let longer = Mark { index: 1, ..marks[6] };
+        for mark in [marks[8], Mark { index: 9, offset: 9 }, longer] {
+            assert_eq!(search(mark), (false, marks[0], true), "{mark:?}");
+        }
     }
 }

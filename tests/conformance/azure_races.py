@@ -7,8 +7,9 @@ client's.
 import contextlib
 import os
 
+from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
-from azure_between import MIB, before, gate
+from azure_between import MIB, before, gate, seen
 
 
 @contextlib.contextmanager
@@ -84,9 +85,55 @@ def copies(files):
     assert copy.download_blob().readall() == one
 
 
+def reads(files):
+    """A range of a blob that is being appended to: looks are not disturbed by that, and what they found is not looked for again."""
+    data = os.urandom(24 * MIB)
+    parts = [data[at : at + MIB] for at in range(0, len(data), MIB)]
+    log = row(files, "log", *parts)
+    start = 20 * MIB + 5
+
+    def pinned(request):
+        return request.command == "GET" and request.headers.get("If-Match") is not None
+
+    def look(request):
+        return request.command == "GET" and request.headers.get("If-Match") is None
+
+    def append():
+        log.append_block(b"more")
+
+    def read(expected=data, **conditions):
+        seen.clear()
+        assert log.download_blob(offset=start, length=100, **conditions).readall() == expected[start : start + 100]
+        return [("pinned" if one["if-match"] else "free", one["status"]) for one in seen]
+
+    calm = read()
+    assert calm == [("free", 206)] * (len(calm) - 1) + [("pinned", 206)] and len(calm) > 2, calm
+    # Before a look, or before the last read.
+    for number, fits in ((2, look), (1, pinned)):
+        with meanwhile(number, fits, append):
+            asked = read()
+        assert asked == calm[:-1] + [("pinned", 412), ("free", 206), ("pinned", 206)], asked
+    # Twice in a row.
+    with meanwhile(1, pinned, append), meanwhile(2, pinned, append):
+        assert read() == calm[:-1] + [("pinned", 412), ("free", 206)] * 2 + [("pinned", 206)]
+    # A condition that holds throughout is none that fails, and one that does no more is.
+    with meanwhile(1, pinned, append):
+        read(etag='"0x1"', match_condition=MatchConditions.IfModified)
+    with meanwhile(1, pinned, append):
+        refused(lambda: read(etag=log.get_blob_properties().etag, match_condition=MatchConditions.IfNotModified), 412, "ConditionNotMet")
+    # Another blob in its place: what was found in the first is not taken for a place in it.
+    other = os.urandom(24 * MIB)
+    edges = [0, *range(MIB // 2, len(other), MIB), len(other)]
+    with meanwhile(1, pinned, lambda: row(files, "log", *(other[at:end] for at, end in zip(edges, edges[1:])))):
+        asked = read(other)
+        assert asked.count(("pinned", 206)) == 2, asked
+    with meanwhile(2, look, lambda: row(files, "log", data[:100])):
+        refused(lambda: read(other), 416, "InvalidRange")
+
+
 with gate("races") as service:
     files = service.create_container("races")
-    for step in (copies,):
+    for step in (copies, reads):
         step(files)
         print(step.__name__)
 print("done")

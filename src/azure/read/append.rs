@@ -1,8 +1,11 @@
 //! Append blobs: read forward, block by block. There is no table, so where a byte lies follows from the blocks before it; a range
 //! far from the start is looked for ([`AppendSearch`]), which costs some short reads instead of all that lies before it.
+//!
+//! Logs are read while they are written. So a look is not held to the ETag of the first answer: nothing that it meets is believed, and
+//! what it finds is kept where the last read comes too late, so that the next try needs no looks.
 
 use http::response::Parts;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::azure::error::AzureError;
@@ -12,16 +15,16 @@ use crate::azure::read::head::{Described, answer_head};
 use crate::azure::read::open::tampered;
 use crate::azure::read::{Pieces, Read, meant, pinned};
 use crate::body::{Appended, Stored};
-use crate::seal::{AppendRead, AppendSearch, Mark, PlainLen, PlainRange, SealedLen};
+use crate::seal::{AppendRead, AppendSearch, CORE_LEN, Mark, PlainLen, PlainRange, SealedLen};
 
-/// Opens an append blob of `stored` bytes in `count` blocks, or a range of it.
+/// Opens an append blob of so many stored bytes and bytes of plaintext in so many blocks, or a range of it. `begin` is where an
+/// earlier try found that reading begins, and where this one did.
 pub(super) async fn append(
     exchange: &Exchange<'_>,
     answer: Response<Incoming>,
-    stored: SealedLen,
-    len: PlainLen,
-    count: u64,
+    (stored, len, count): (SealedLen, PlainLen, u64),
     wanted: Option<Wanted>,
+    begin: &mut Option<Mark>,
 ) -> Result<Read, AzureError> {
     let range = meant(wanted, len)?;
     let (parts, body) = answer.into_parts();
@@ -30,17 +33,17 @@ pub(super) async fn append(
     let reader = AppendRead::new(place, &exchange.address.blob, stored, count, range);
     let mut reader = reader.map_err(|what| tampered(&what))?;
     let body = match range {
-        None => body,
+        None => Stored::new(body),
         Some(range) => {
             drop(body);
-            let (begin, body) = ranged(exchange, &parts, count, len, range).await?;
+            let (begin, body) = ranged(exchange, &parts, count, len, range, begin).await?;
             reader = reader.begun(begin).map_err(|what| tampered(&what))?;
             body
         }
     };
     let lease = exchange.keys.to_operate(&exchange.container.tenant).await?;
     let leases = exchange.keys.of(&exchange.container.tenant);
-    let appended = Appended::new(Stored::new(body), reader, leases, lease);
+    let appended = Appended::new(body, reader, leases, lease);
     Ok(Read {
         head,
         pieces: Some(Pieces::appended(appended)),
@@ -54,12 +57,23 @@ async fn ranged(
     count: u64,
     len: PlainLen,
     range: PlainRange,
-) -> Result<(Mark, Incoming), AzureError> {
+    kept: &mut Option<Mark>,
+) -> Result<(Mark, Stored), AzureError> {
     let (place, name) = (&exchange.container.sealed_as, &exchange.address.blob);
     let mut search = AppendSearch::new(place, name, count, len, range.first());
+    let known = kept.take().filter(|mark| search.known(*mark));
     while let Some(look) = search.look() {
-        let ask = pinned(exchange, &parts.headers, &format!("bytes={}-{}", look.first, look.last))?;
-        let mut look = Stored::new(partial(exchange.ask(ask).await?)?);
+        let text = format!("bytes={}-{}", look.first, look.last);
+        let ask = pinned(exchange, &HeaderMap::new(), &text)?;
+        let answer = match exchange.ask(ask).await {
+            // So much is not there any more.
+            Err(AzureError::Store {
+                status: StatusCode::RANGE_NOT_SATISFIABLE,
+                ..
+            }) => return Err(AzureError::ConditionNotMet),
+            answer => answer?,
+        };
+        let mut look = Stored::new(partial(answer)?);
         loop {
             let Some(read) = look.some().await? else {
                 search.missed();
@@ -71,10 +85,17 @@ async fn ranged(
         }
     }
     let begin = search.begin();
+    *kept = Some(begin);
     let end = search.end(range.last());
     let text = format!("bytes={}-{}", begin.stored(), end.saturating_sub(1));
     let answer = exchange.ask(pinned(exchange, &parts.headers, &text)?).await?;
-    Ok((begin, partial(answer)?))
+    let mut body = Stored::new(partial(answer)?);
+    // Found in what was there before: not in this blob, if another took its place since.
+    if known.is_some() && !begin.is_before(place, name, &body.front(CORE_LEN).await?) {
+        *kept = None;
+        return Err(AzureError::ConditionNotMet);
+    }
+    Ok((begin, body))
 }
 
 /// The bytes that were asked for. A store that answers 200 has ignored the range.

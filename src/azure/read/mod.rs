@@ -28,7 +28,7 @@ use crate::azure::headers;
 use crate::azure::range::Wanted;
 use crate::azure::read::shape::{Shape, stored_len};
 use crate::body::structured::{Encoder, framed};
-use crate::seal::{CHUNK_LEN, MAX_PLAIN_LEN, PlainLen, PlainRange, StoredAsk, stored_ask};
+use crate::seal::{CHUNK_LEN, MAX_PLAIN_LEN, Mark, PlainLen, PlainRange, StoredAsk, stored_ask};
 
 /// How often a blob is asked for that is replaced each time, before the client is told to come again.
 const TRIES: u32 = 3;
@@ -79,38 +79,55 @@ pub async fn get(exchange: &Exchange<'_>) -> Result<Read, AzureError> {
 /// As [`get`].
 pub async fn again(exchange: &Exchange<'_>, wanted: Option<Wanted>) -> Result<Read, AzureError> {
     let conditional = headers::is_conditional(exchange.client());
+    let mut begin = None;
     for _ in 0..TRIES {
-        match read(exchange, wanted).await {
-            // The client asked for no such thing: it is the gate's own pin that failed, for the blob was replaced between two
-            // requests for one answer.
-            Err(AzureError::Store {
-                status: StatusCode::PRECONDITION_FAILED,
-                code,
-                ..
-            }) if !conditional && code == "ConditionNotMet" => {}
-            read => return read,
+        match read(exchange, wanted, &mut begin).await {
+            Ok(Some(read)) => return Ok(read),
+            Ok(None) => {}
+            // The client asked for no such thing.
+            Err(error) if !conditional && is_not_met(&error) => return Err(AzureError::StoreFailed),
+            Err(error) => return Err(error),
         }
     }
     Err(AzureError::StoreFailed)
 }
 
-async fn read(exchange: &Exchange<'_>, wanted: Option<Wanted>) -> Result<Read, AzureError> {
+/// `None` where the blob was written to between two requests for one answer: it is the gate's own pin that failed, and whether the
+/// client's conditions hold is asked anew.
+async fn read(
+    exchange: &Exchange<'_>,
+    wanted: Option<Wanted>,
+    begin: &mut Option<Mark>,
+) -> Result<Option<Read>, AzureError> {
     if let Some(wanted) = wanted
         && let Some(read) = Box::pin(blocks::remembered(exchange, wanted)).await?
     {
-        return Ok(read);
+        return Ok(Some(read));
     }
     let answer = match first(exchange, wanted).await {
         Ok(Some(answer)) => answer,
-        Ok(None) => return past_the_end(exchange, wanted).await,
+        Ok(None) => return past_the_end(exchange, wanted).await.map(Some),
         Err(error) => return Err(error),
     };
     if answer.status() == StatusCode::NOT_MODIFIED {
-        return Ok(not_modified(answer.headers()));
+        return Ok(Some(not_modified(answer.headers())));
     }
     let stored = stored_len(answer.status(), answer.headers())?;
     let shape = Shape::of(answer.headers(), stored)?;
-    open::open(exchange, answer, stored, shape, wanted).await
+    match open::open(exchange, answer, stored, shape, wanted, begin).await {
+        Err(error) if is_not_met(&error) => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+fn is_not_met(error: &AzureError) -> bool {
+    match error {
+        AzureError::Store { status, code, .. } => {
+            *status == StatusCode::PRECONDITION_FAILED && code == "ConditionNotMet"
+        }
+        AzureError::ConditionNotMet => true,
+        _ => false,
+    }
 }
 
 /// The first request: as for a whole object, which most are, or all that is stored where no range is wanted. `None` where nothing

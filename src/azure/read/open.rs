@@ -15,7 +15,7 @@ use crate::azure::read::{Pieces, Read, meant, pinned};
 use crate::body::{Opening, Stored};
 use crate::keys::{Lease, Leased};
 use crate::seal::{
-    CHUNK_LEN, ChunkIndex, ChunkSpan, Core, HEADER_LEN, Header, Kind, Opener, PlainLen, PlainRange, SealedLen,
+    CHUNK_LEN, ChunkIndex, ChunkSpan, Core, HEADER_LEN, Header, Kind, Mark, Opener, PlainLen, PlainRange, SealedLen,
     StoredRange, Tampered,
 };
 
@@ -42,6 +42,7 @@ pub(super) async fn open(
     stored: SealedLen,
     shape: Shape,
     wanted: Option<Wanted>,
+    begin: &mut Option<Mark>,
 ) -> Result<Read, AzureError> {
     match shape {
         Shape::Whole(len) => whole(exchange, answer, len, wanted).await,
@@ -49,7 +50,7 @@ pub(super) async fn open(
             let footing = footing(exchange, answer.headers(), stored, core.segments()).await?;
             blocks(exchange, answer, footing, wanted).await
         }
-        Shape::Append(len, count) => append(exchange, answer, stored, len, count, wanted).await,
+        Shape::Append(len, count) => append(exchange, answer, (stored, len, count), wanted, begin).await,
         Shape::Unknown => {
             let header = header_at(exchange, answer.headers(), 0).await?;
             match header.core().kind() {
