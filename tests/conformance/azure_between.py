@@ -46,11 +46,13 @@ class Passing(http.server.BaseHTTPRequestHandler):
         answer = store.getresponse()
         self.send_response_only(answer.status)
         for name, value in answer.getheaders():
-            if name.lower() not in ("transfer-encoding", "connection"):
+            if name.lower() not in ("transfer-encoding", "connection", "content-length"):
                 self.send_header(name, value)
         content = answer.read() if self.command != "HEAD" else b""
-        if answer.getheader("Content-Length") is None:
-            self.send_header("Content-Length", str(len(content)))
+        length = answer.getheader("Content-Length", "0") if self.command == "HEAD" else None
+        for told in list(after):
+            content = told(self, answer.status, content)
+        self.send_header("Content-Length", length or str(len(content)))
         self.end_headers()
         read = {"range": self.headers.get("x-ms-range"), "if-match": self.headers.get("If-Match"), "status": answer.status, "taken": 0}
         if self.command == "GET":

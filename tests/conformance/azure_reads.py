@@ -7,7 +7,7 @@
 import os
 
 from azure.storage.blob import BlobBlock
-from azure_between import MIB, gate, seen
+from azure_between import MIB, after, gate, seen
 
 
 def reads(blob, start, count, expected, **options):
@@ -72,9 +72,33 @@ def rows(files):
     assert blob.download_blob().readall() == data
 
 
+def looks(files):
+    """A store that sends more than a look asks for is not listened to any longer."""
+    blob, data = files.get_blob_client("looked for"), os.urandom(24 * MIB)
+    blob.create_append_blob()
+    for start in range(0, len(data), MIB):
+        blob.append_block(data[start : start + MIB])
+    zeros = bytes(96 * MIB)
+
+    def endless(request, status, content):
+        # Not the first read, which begins where a whole blob's would, nor the last, which is held to an ETag.
+        is_look = request.command == "GET" and status == 206 and request.headers.get("If-Match") is None and seen
+        return zeros if is_look else content
+
+    after.append(endless)
+    try:
+        asked = reads(blob, 20 * MIB + 5, 100, data)
+    finally:
+        after.remove(endless)
+    lied = [one for one in asked[1:] if one["if-match"] is None]
+    assert lied, asked
+    # A look is of 4 MiB and a header; what the two systems hold of answers that were let go counts too.
+    assert all(one["taken"] < 12 * MIB for one in lied), lied
+
+
 with gate("reads") as service:
     files = service.create_container("reads")
-    for step in (blocks, rows):
+    for step in (blocks, rows, looks):
         step(files)
         print(step.__name__)
 print("done")

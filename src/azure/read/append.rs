@@ -73,12 +73,17 @@ async fn ranged(
             }) => return Err(AzureError::ConditionNotMet),
             answer => answer?,
         };
-        let mut look = Stored::new(partial(answer)?);
+        let mut body = Stored::new(partial(answer)?);
+        // A store may send on and on.
+        let mut left = usize::try_from((look.last - look.first).saturating_add(1)).unwrap_or(usize::MAX);
         loop {
-            let Some(read) = look.some().await? else {
+            let read = if left > 0 { body.some().await? } else { None };
+            let Some(mut read) = read else {
                 search.missed();
                 break;
             };
+            read.truncate(left);
+            left -= read.len();
             if search.push(&read) {
                 break;
             }
