@@ -9,7 +9,7 @@ use http::HeaderValue;
 
 use crate::azure::exchange::Exchange;
 use crate::seal::{Entry, Footer, SealedLen, Segment};
-use crate::upstream::Recent;
+use crate::upstream::{Recent, apart};
 
 /// Some 250,000 blocks.
 const MOST_BYTES: usize = 32 << 20;
@@ -50,6 +50,8 @@ impl Layouts {
 
     /// Remembers a footer, in the place of an older one.
     pub fn keep(&self, exchange: &Exchange<'_>, known: Known) {
+        let etag = apart(&known.etag);
+        let known = Known { etag, ..known };
         let key = Key::of(exchange);
         let segments = known.footer.layout().segments().len() * (size_of::<Segment>() + size_of::<Entry>());
         let names = key.account.len() + key.container.len() + key.name.len() + known.etag.len();

@@ -10,6 +10,7 @@ use http::HeaderValue;
 
 use crate::s3::object::Object;
 use crate::seal::{Entry, Footer, Segment};
+use crate::upstream::apart;
 
 /// Some 250,000 parts.
 const MOST_BYTES: usize = 32 << 20;
@@ -78,7 +79,8 @@ impl Layouts {
     }
 
     /// Remembers a footer, in the place of an older one.
-    pub fn keep(&self, object: &Object<'_>, etag: HeaderValue, footer: &Arc<Footer>) {
+    pub fn keep(&self, object: &Object<'_>, etag: &HeaderValue, footer: &Arc<Footer>) {
+        let etag = apart(etag);
         let key = Arc::new(Key::of(object));
         let segments = footer.layout().segments().len() * (size_of::<Segment>() + size_of::<Entry>());
         let names = key.store.len() + key.container.len() + key.name.len() + etag.len();

@@ -21,5 +21,5 @@ pub use body::StoreBody;
 pub use dialect::{Addressing, ConditionalWrites, Dialect, Payload, Provider};
 pub use keyring::StoreKeyring;
 pub use probe::{Heeded, Write};
-pub use recent::Recent;
+pub use recent::{Recent, apart};
 pub use store::{Call, Caller, Store, StoreError, StoreOptions};

@@ -4,6 +4,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use http::HeaderValue;
+
+/// A header's value in memory of its own. One that came in an answer is a slice of what was read from the connection, and would keep
+/// all of that for as long as it is kept itself.
+#[must_use]
+pub fn apart(value: &HeaderValue) -> HeaderValue {
+    // What is in one may be in another.
+    HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone())
+}
+
 /// Values by key, of no more than so many bytes in all.
 pub struct Recent<K, V> {
     kept: Mutex<Kept<K, V>>,
@@ -95,6 +105,18 @@ impl<K: Eq + Hash, V> Kept<K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
+
+    #[test]
+    fn what_is_kept_of_an_answer_keeps_no_more_of_it() {
+        let read = Bytes::from(vec![b'e'; 100_000]);
+        let etag = HeaderValue::from_maybe_shared(read.slice(1000..1034)).unwrap();
+        assert!(!read.is_unique());
+        let own = apart(&etag);
+        assert_eq!(own, etag);
+        drop(etag);
+        assert!(read.is_unique());
+    }
 
     #[test]
     fn what_was_used_longest_ago_goes_first() {

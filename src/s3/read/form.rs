@@ -95,7 +95,7 @@ impl Asking<'_> {
         let (footer, opener) = opened.map_err(unusable)?;
         let footer = Arc::new(footer);
         if let Some(etag) = facts.etag() {
-            self.object.layouts.keep(self.object, etag.clone(), &footer);
+            self.object.layouts.keep(self.object, etag, &footer);
         }
         Ok((footer, opener))
     }
