@@ -83,12 +83,12 @@ class Proxy(http.server.ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def gate(name):
-    """A gate of its own before the proxy, and the account `acme` as it shows it."""
+def gate(name, more=""):
+    """A gate of its own before the proxy, with so much more in its configuration, and the account `acme` as it shows it."""
     port, over_tls, plain, tls, admin, between = free_ports(6)
     proxy = Proxy(("127.0.0.1", between), Passing)
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
-    written = (DATA / "portcullis.toml").read_text()
+    written = (DATA / "portcullis.toml").read_text() + more
     ports = iter((plain, tls, port, over_tls))
     written = re.sub(r'(?<=\n\[\[listener\]\]\naddress = ")[^"]*', lambda _: f"127.0.0.1:{next(ports)}", written)
     written = re.sub(r'(?<=\n\[admin\]\naddress = ")[^"]*', f"127.0.0.1:{admin}", written)

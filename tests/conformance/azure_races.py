@@ -5,11 +5,13 @@ client's.
 """
 
 import contextlib
+import datetime
 import os
 
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
-from azure_between import MIB, before, gate, seen
+from azure.storage.blob import BlobClient, generate_blob_sas
+from azure_between import AZURITE, MIB, before, gate, seen
 
 
 @contextlib.contextmanager
@@ -131,9 +133,39 @@ def reads(files):
         refused(lambda: read(other), 416, "InvalidRange")
 
 
-with gate("races") as service:
+# The upstream account of `acme` once more, under other names.
+AGAIN = f"""
+[store.acme-again]
+kind = "azure"
+endpoint = "http://{AZURITE}/acme"
+account = "acme"
+account_key = {{ file = "secrets/acme-azurite" }}
+
+[account.again]
+store = "acme-again"
+sealed_as = "acme"
+keys = [{{ file = "secrets/acme-azure" }}]
+
+[account.again.container."*"]
+tenant = "acme"
+"""
+
+
+def itself(files):
+    """A copy onto itself would be emptied before it is read, by whichever of its account's names."""
+    log = row(files, "to itself", b"row ", b"by row")
+    key = log.credential.account_key
+    soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)
+    sas = generate_blob_sas("acme", files.container_name, log.blob_name, account_key=key, permission="r", expiry=soon)
+    url = log.url.replace("/acme/", "/again/")
+    same = BlobClient.from_blob_url(url, {"account_name": "again", "account_key": key}, retry_total=0)
+    refused(lambda: same.start_copy_from_url(f"{log.url}?{sas}"), 400, "UnsupportedHeader")
+    assert log.download_blob().readall() == b"row by row"
+
+
+with gate("races", AGAIN) as service:
     files = service.create_container("races")
-    for step in (copies, reads):
+    for step in (copies, reads, itself):
         step(files)
         print(step.__name__)
 print("done")

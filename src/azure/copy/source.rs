@@ -1,8 +1,6 @@
 //! Where a copy comes from: a blob of this gate, which the client may read. What lies elsewhere is not fetched: a gate that went
 //! wherever a client says would reach what only the gate can.
 
-use std::sync::Arc;
-
 use http::header::HOST;
 use http::request::Parts;
 use http::{Method, Request, StatusCode, Uri};
@@ -123,7 +121,7 @@ impl Origin {
     /// Whether it is the very blob that a request is about, and no snapshot or version of it.
     pub fn is_at(&self, exchange: &Exchange<'_>) -> bool {
         let (one, other) = (&self.container, exchange.container);
-        Arc::ptr_eq(&one.store, &other.store)
+        one.store.is_one_with(&other.store)
             && (&one.name, &self.address.blob) == (&other.name, &exchange.address.blob)
             && self.exchange(exchange).version_query().is_empty()
     }

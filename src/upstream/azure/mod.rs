@@ -1,6 +1,7 @@
 //! An Azure Blob store: requests under the gate's own credential, over pooled connections.
 
 mod credential;
+mod place;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
@@ -23,6 +24,7 @@ pub use credential::{AzureCredential, InvalidSas, StoreSas};
 
 use crate::keys::transport::Transport;
 use crate::upstream::azure::credential::Standing;
+use crate::upstream::azure::place::Place;
 use crate::upstream::body::StoreBody;
 use crate::upstream::shared_key::{self, AccountKey, Order, Plus, Signable};
 use crate::upstream::store::StoreError;
@@ -90,15 +92,6 @@ pub struct AzureStore {
     ahead: AtomicI64,
     /// The last time that was handed out.
     last: AtomicU64,
-}
-
-/// Where a store is.
-struct Place {
-    scheme: Scheme,
-    authority: Authority,
-    path_style: bool,
-    account: String,
-    system_container: Option<String>,
 }
 
 /// One request to a store.
@@ -177,6 +170,11 @@ impl AzureStore {
     /// The upstream account.
     pub fn account(&self) -> &str {
         &self.place.account
+    }
+
+    /// Whether this is the very account that another store is too: the configuration may name one account twice.
+    pub fn is_one_with(&self, other: &Self) -> bool {
+        self.place.is_one_with(&other.place)
     }
 
     /// The container that belongs to the gate, if this store has one.
