@@ -1,5 +1,9 @@
-//! The store of the measurements: objects in memory, as fast as hyper gives them out. It keeps what was PUT, but for what lies
-//! below `sink/`, of which it keeps only that it came; it signs nothing and asks for no signature.
+//! The store of the measurements: objects in memory, as fast as hyper gives them out, to clients of S3 and of Azure Blob. It keeps
+//! what was PUT, but for what lies below `sink/`, of which it keeps only that it came; it signs nothing and asks for no signature.
+
+// For those too who take this file by its path.
+#[path = "blobs.rs"]
+mod blobs;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -32,6 +36,8 @@ const LISTED: u64 = 4096 + 720;
 struct Origin {
     objects: RwLock<BTreeMap<String, Arc<Object>>>,
     pages: Mutex<BTreeMap<String, Bytes>>,
+    /// Azure's blocks that are in no blob yet, by the blob's path and their ids.
+    blocks: Mutex<BTreeMap<String, BTreeMap<String, Bytes>>>,
     requests: AtomicU64,
     /// Bytes of bodies given out.
     given: AtomicU64,
@@ -69,6 +75,9 @@ impl Origin {
             return answer(StatusCode::OK, text.into());
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
+        if path.starts_with(blobs::ACCOUNT) {
+            return self.blob(&parts, body).await;
+        }
         match parts.method {
             Method::PUT => self.put(path, &parts.headers, body).await,
             // Parts are objects of their own here, and no upload is ever completed.
@@ -83,50 +92,32 @@ impl Origin {
         }
     }
 
-    async fn put(&self, path: &str, theirs: &HeaderMap, mut body: Incoming) -> Answer {
-        let len = theirs
-            .get(CONTENT_LENGTH)
-            .and_then(|len| len.to_str().ok()?.parse().ok())
-            .unwrap_or(0);
+    async fn put(&self, path: &str, theirs: &HeaderMap, body: Incoming) -> Answer {
         let kept = !path.contains(SINK);
-        let mut whole = BytesMut::with_capacity(if kept { len } else { 0 });
-        let mut received = 0;
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map(http_body::Frame::into_data) else {
-                return answer(StatusCode::BAD_REQUEST, Bytes::new());
-            };
-            if let Ok(data) = data {
-                received += data.len();
-                if kept {
-                    whole.extend_from_slice(&data);
-                }
-            }
-        }
-        if received != len {
+        let Some(body) = receive(theirs, body, kept).await else {
             return answer(StatusCode::BAD_REQUEST, Bytes::new());
-        }
+        };
         if kept {
-            let is_kept = |name: &str| name.starts_with("x-amz-meta-") || name == "content-type";
-            let headers = theirs.iter().filter(|(name, _)| is_kept(name.as_str()));
-            let object = Object {
-                headers: headers.map(|(name, value)| (name.clone(), value.clone())).collect(),
-                body: whole.freeze(),
-            };
-            self.write().insert(path.to_owned(), Arc::new(object));
+            self.keep(path, theirs, "x-amz-meta-", body);
         }
         let mut answer = answer(StatusCode::OK, Bytes::new());
         answer.headers_mut().insert(ETAG, HeaderValue::from_static(TAG));
         answer
     }
 
+    /// Keeps an object, with its metadata, whose names begin so.
+    fn keep(&self, path: &str, theirs: &HeaderMap, metadata: &str, body: Bytes) {
+        let is_kept = |name: &str| name.starts_with(metadata) || name == "content-type";
+        let headers = theirs.iter().filter(|(name, _)| is_kept(name.as_str()));
+        let object = Object {
+            headers: headers.map(|(name, value)| (name.clone(), value.clone())).collect(),
+            body,
+        };
+        self.write().insert(path.to_owned(), Arc::new(object));
+    }
+
     fn get(&self, path: &str, theirs: &HeaderMap, head: bool) -> Answer {
-        let found = self
-            .objects
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(path)
-            .cloned();
-        let Some(object) = found else {
+        let Some(object) = self.find(path) else {
             let text = "<Error><Code>NoSuchKey</Code></Error>";
             let body = if head {
                 Bytes::new()
@@ -135,9 +126,20 @@ impl Origin {
             };
             return answer(StatusCode::NOT_FOUND, body);
         };
+        self.give(&object, theirs.get(RANGE), head)
+    }
+
+    fn find(&self, path: &str) -> Option<Arc<Object>> {
+        let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
+        objects.get(path).cloned()
+    }
+
+    /// An object, or a range of it.
+    fn give(&self, object: &Object, range: Option<&HeaderValue>, head: bool) -> Answer {
         let whole = object.body.len();
+        let asked = range.and_then(|value| value.to_str().ok());
         let mut range = None;
-        if let Some(asked) = theirs.get(RANGE).and_then(|value| value.to_str().ok()) {
+        if let Some(asked) = asked {
             let asked = asked.trim_start_matches("bytes=").split_once('-');
             let (first, last) = asked.unwrap_or_default();
             let first = first.parse().unwrap_or(0);
@@ -212,6 +214,25 @@ fn page(prefix: &str, keys: impl Iterator<Item = (String, u64)>) -> Bytes {
     }
     text.push_str("</ListBucketResult>");
     text.into()
+}
+
+/// A request's content, of the length that it states; nothing of it where it is not kept. `None` if it is not whole.
+async fn receive(theirs: &HeaderMap, mut body: Incoming, kept: bool) -> Option<Bytes> {
+    let len = theirs
+        .get(CONTENT_LENGTH)
+        .and_then(|len| len.to_str().ok()?.parse().ok())
+        .unwrap_or(0);
+    let mut whole = BytesMut::with_capacity(if kept { len } else { 0 });
+    let mut received = 0;
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.ok()?.into_data() {
+            received += data.len();
+            if kept {
+                whole.extend_from_slice(&data);
+            }
+        }
+    }
+    (received == len).then(|| whole.freeze())
 }
 
 fn answer(status: StatusCode, body: Bytes) -> Answer {
