@@ -1,9 +1,9 @@
-//! `--against URL`: the same work at any endpoint that speaks S3, for those who have a store or a gate of their own. Nothing is
+//! `--against URL`: S3's work at any endpoint that speaks it, for those who have a store or a gate of their own. Nothing is
 //! known of its process, so there is no CPU time, and there is nothing beside it.
 
 use http::Uri;
 
-use crate::client::{self, Account, Kind, Target, Work};
+use crate::client::{self, Account, Kind, Target, Wire, Work};
 use crate::suite::{self, Sample, size};
 use crate::{Options, Problem};
 
@@ -37,10 +37,13 @@ pub(crate) async fn run(url: &str, options: &Options) -> Result<(), Problem> {
     // Uploads that nobody completes are not to be left in a store of somebody's.
     let leaves_nothing = |cell: &suite::Cell| cell.work.kind != Kind::Part;
     let wanted = |cell: &suite::Cell| {
-        !cell.tls && leaves_nothing(cell) && options.only.as_ref().is_none_or(|only| cell.name().contains(only))
+        cell.wire == Wire::S3
+            && !cell.tls
+            && leaves_nothing(cell)
+            && options.only.as_ref().is_none_or(|only| cell.name().contains(only))
     };
     let cells: Vec<_> = cells.into_iter().filter(wanted).collect();
-    for bytes in suite::sizes(&cells) {
+    for bytes in suite::sizes(&cells, Wire::S3) {
         let work = Work {
             kind: Kind::Put,
             size: bytes,

@@ -1,5 +1,5 @@
-//! The client: raw hyper connections, each asking one thing after the other, signed as S3 clients sign. It counts what it gets
-//! and takes the time of it; an answer that is not whole and right is an error, and an error spoils the run.
+//! The client: raw hyper connections, each asking one thing after the other, signed as clients of S3 or Azure sign. It counts what
+//! it gets and takes the time of it; an answer that is not whole and right is an error, and an error spoils the run.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -14,16 +14,21 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use portcullis::upstream::shared_key::AccountKey;
 use portcullis::upstream::sigv4::{Credential, PayloadHash, SecretKey, Signer};
 use rustls::pki_types::ServerName;
+use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::sync::Barrier;
 use tokio_rustls::TlsConnector;
 
-use crate::Problem;
+use crate::{Problem, azure};
 
 /// A request body goes out in frames of this many bytes.
 const FRAME: usize = 128 * 1024;
+
+/// What every written byte is.
+pub(crate) const FILLING: u8 = 0x5a;
 
 /// Who is asked, and how.
 #[derive(Clone)]
@@ -31,14 +36,30 @@ pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     pub(crate) host: String,
     pub(crate) tls: Option<TlsConnector>,
-    /// The accounts that requests take turns for: one at least.
+    /// The accounts that requests take turns for: one at least, and all of one wire.
     pub(crate) accounts: Vec<Arc<Account>>,
 }
 
-/// A bucket, and what its requests are signed with, if they are.
+/// Which of the two is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) enum Wire {
+    S3,
+    Azure,
+}
+
+/// A bucket or container, and what its requests are signed with, if they are.
 pub(crate) struct Account {
+    /// With Azure, the account that it is in stands before it.
     pub(crate) bucket: String,
-    pub(crate) signer: Option<Signer>,
+    signs: Signs,
+}
+
+enum Signs {
+    S3(Option<Signer>),
+    Azure {
+        account: String,
+        key: Option<Box<AccountKey>>,
+    },
 }
 
 /// What is asked.
@@ -46,7 +67,7 @@ pub(crate) struct Account {
 pub(crate) enum Kind {
     Get,
     Put,
-    /// A part of an upload that was begun before and is never completed.
+    /// A part of an upload that was begun before and is never completed; with Azure a block.
     Part,
     /// 64 KiB from somewhere inside, each time elsewhere.
     Range,
@@ -89,7 +110,7 @@ impl Account {
         let credential = Credential::new(access_key, SecretKey::new(secret)).map_err(Problem::new)?;
         Ok(Self {
             bucket: bucket.to_owned(),
-            signer: Some(Signer::new(Arc::new(credential), region, "s3")),
+            signs: Signs::S3(Some(Signer::new(Arc::new(credential), region, "s3"))),
         })
     }
 
@@ -97,7 +118,29 @@ impl Account {
     pub(crate) fn open(bucket: &str) -> Self {
         Self {
             bucket: bucket.to_owned(),
-            signer: None,
+            signs: Signs::S3(None),
+        }
+    }
+
+    /// A container of an Azure account, signed for with its key where there is one.
+    pub(crate) fn azure(account: &str, container: &str, key: Option<&str>) -> Result<Self, Problem> {
+        Ok(Self {
+            bucket: format!("{account}/{container}"),
+            signs: Signs::Azure {
+                account: account.to_owned(),
+                key: key
+                    .map(AccountKey::parse)
+                    .transpose()
+                    .map_err(Problem::new)?
+                    .map(Box::new),
+            },
+        })
+    }
+
+    fn wire(&self) -> Wire {
+        match self.signs {
+            Signs::S3(_) => Wire::S3,
+            Signs::Azure { .. } => Wire::Azure,
         }
     }
 }
@@ -166,6 +209,15 @@ pub(crate) async fn once(target: &Target, work: Work, key: &str) -> Result<Statu
     connection.status().await
 }
 
+/// The document that is the answer to one request of its own.
+pub(crate) async fn document(target: &Target, work: Work) -> Result<String, Problem> {
+    let mut connection = Connection::open(target, work, 0).await?;
+    let request = connection.request()?;
+    let answer = connection.sender.send_request(request).await.map_err(Problem::new)?;
+    let body = answer.into_body().collect().await.map_err(Problem::new)?.to_bytes();
+    String::from_utf8(body.into()).map_err(Problem::new)
+}
+
 /// The text that lies at `path`.
 pub(crate) async fn text(target: &Target, path: &str) -> Result<String, Problem> {
     let stream = TcpStream::connect(target.address).await?;
@@ -186,7 +238,8 @@ async fn open(target: &Target, work: Work, number: usize) -> Result<(Connection,
         connection.ask(&mut unmeasured).await?;
     }
     // The upload's beginning was one too.
-    Ok((connection, unmeasured.requests + u64::from(work.kind == Kind::Part)))
+    let begun = u64::from(!connection.upload.is_empty());
+    Ok((connection, unmeasured.requests + begun))
 }
 
 /// One connection and what it asks.
@@ -198,7 +251,7 @@ pub(crate) struct Connection {
     /// Which account is next, and where a range begins.
     turn: u64,
     piece: Bytes,
-    /// The upload that parts belong to: one account's.
+    /// The upload that parts belong to: one account's. Azure's blocks need none.
     upload: String,
 }
 
@@ -236,10 +289,10 @@ impl Connection {
             key: key(work.kind, work.size),
             // Together the connections' first rounds meet every account.
             turn: (number * target.accounts.len().div_ceil(work.connections)) as u64,
-            piece: vec![0x5a; FRAME.min(usize::try_from(len).unwrap_or(FRAME))].into(),
+            piece: vec![FILLING; FRAME.min(usize::try_from(len).unwrap_or(FRAME))].into(),
             upload: String::new(),
         };
-        if work.kind == Kind::Part {
+        if work.kind == Kind::Part && connection.account().wire() == Wire::S3 {
             connection.begin_upload().await?;
         }
         Ok(connection)
@@ -312,6 +365,7 @@ impl Connection {
 
     pub(crate) async fn status(&mut self) -> Result<StatusCode, Problem> {
         let request = self.request()?;
+        self.sender.ready().await.map_err(Problem::new)?;
         let answer = self.sender.send_request(request).await.map_err(Problem::new)?;
         let status = answer.status();
         answer.into_body().collect().await.map_err(Problem::new)?;
@@ -320,8 +374,10 @@ impl Connection {
 
     /// The status of a good answer, and its content's length where that is known.
     fn expected(&self) -> (StatusCode, Option<u64>) {
+        let azure = self.account().wire() == Wire::Azure;
         match self.work.kind {
             Kind::Get => (StatusCode::OK, Some(self.work.size)),
+            Kind::Put | Kind::Part if azure => (StatusCode::CREATED, Some(0)),
             Kind::Put | Kind::Part | Kind::Head => (StatusCode::OK, Some(0)),
             Kind::Range => (StatusCode::PARTIAL_CONTENT, Some(RANGE_LEN.min(self.work.size))),
             Kind::List => (StatusCode::OK, None),
@@ -333,6 +389,7 @@ impl Connection {
         let account = Arc::clone(self.account());
         let bucket = &account.bucket;
         let (method, target) = match self.work.kind {
+            kind if account.wire() == Wire::Azure => azure::line(kind, bucket, &self.key),
             Kind::Get | Kind::Range => (Method::GET, format!("/{bucket}/{}", self.key)),
             Kind::Head => (Method::HEAD, format!("/{bucket}/{}", self.key)),
             Kind::Put => (Method::PUT, format!("/{bucket}/{}", self.key)),
@@ -377,15 +434,19 @@ impl Connection {
             let range = HeaderValue::try_from(format!("bytes={first}-{last}")).map_err(Problem::new)?;
             parts.headers.insert(RANGE, range);
         }
-        if let Some(signer) = &account.signer {
-            let hash = if len > 0 {
-                PayloadHash::Unsigned
-            } else {
-                PayloadHash::of(b"")
-            };
-            signer
-                .sign(&mut parts, hash, std::time::SystemTime::now())
-                .map_err(Problem::new)?;
+        match &account.signs {
+            Signs::S3(None) => {}
+            Signs::S3(Some(signer)) => {
+                let hash = if len > 0 {
+                    PayloadHash::Unsigned
+                } else {
+                    PayloadHash::of(b"")
+                };
+                signer
+                    .sign(&mut parts, hash, std::time::SystemTime::now())
+                    .map_err(Problem::new)?;
+            }
+            Signs::Azure { account, key } => azure::sign(&mut parts, self.work.kind, account, key.as_deref())?,
         }
         Ok(Request::from_parts(parts, body))
     }

@@ -16,9 +16,13 @@ pub(crate) fn access_key(tenant: &str) -> String {
     format!("BENCH{}", tenant.to_uppercase())
 }
 
-/// The gate's, for acme and globex and `tenants` more, half of them with either's key. Logs and audit as by default.
-pub(crate) fn gate(standin: &Standin, origin: SocketAddr, ports: [u16; 3], tenants: usize) -> String {
-    let [clear, tls, admin] = ports;
+/// The account of the origin's that Azure's containers are in.
+pub(crate) const STORE_ACCOUNT: &str = "benchstore";
+
+/// The gate's, for acme and globex and `tenants` more, half of them with either's key; over Azure's wire for acme. Logs and audit
+/// as by default.
+pub(crate) fn gate(standin: &Standin, origin: SocketAddr, ports: [u16; 5], tenants: usize) -> String {
+    let [clear, tls, azure, azure_tls, admin] = ports;
     // Ten thousand tenants may not ask two vaults every few seconds.
     let (bound, budget) = if tenants > 100 { ("10m", 50_000) } else { ("5s", 10_000) };
     let mut text = format!(
@@ -34,6 +38,15 @@ address = "127.0.0.1:{clear}"
 address = "127.0.0.1:{tls}"
 tls = {{ certificate = "server.pem", key = "server.key" }}
 
+[[listener]]
+address = "127.0.0.1:{azure}"
+protocol = "azure"
+
+[[listener]]
+address = "127.0.0.1:{azure_tls}"
+protocol = "azure"
+tls = {{ certificate = "server.pem", key = "server.key" }}
+
 [store.main]
 kind = "s3"
 endpoint = "http://{origin}"
@@ -41,6 +54,19 @@ region = "us-east-1"
 access_key_id = "BENCHSTORE"
 secret_access_key = {{ file = "secret" }}
 system_container = "portcullis-system"
+
+[store.blob]
+kind = "azure"
+endpoint = "http://{origin}/{STORE_ACCOUNT}"
+account = "{STORE_ACCOUNT}"
+account_key = {{ file = "account-key" }}
+
+[account.acme]
+store = "blob"
+keys = [{{ file = "account-key" }}]
+
+[account.acme.container.acme-files]
+tenant = "acme"
 
 [keys]
 revocation_bound = "{bound}"

@@ -10,6 +10,7 @@
 )] // a command's talk, and arithmetic on measurements
 
 mod against;
+mod azure;
 mod client;
 mod configuration;
 mod history;
@@ -36,9 +37,10 @@ use clap::Parser;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::client::{Kind, Wire};
 use crate::progress::Progress;
 use crate::report::Report;
-use crate::world::World;
+use crate::world::{Stored, World};
 
 /// Why there is no result.
 #[derive(Debug)]
@@ -72,7 +74,7 @@ pub(crate) struct Options {
     /// Only the memory of running streams.
     #[arg(long)]
     pub(crate) memory: bool,
-    /// Only the work whose name contains this, like "GET 1 MiB".
+    /// Only the work whose name contains this, like "GET 1 MiB", or "Azure".
     #[arg(long, value_name = "TEXT")]
     pub(crate) only: Option<String>,
     /// Rounds of each work.
@@ -84,7 +86,7 @@ pub(crate) struct Options {
     /// Another `portcullis` to measure in turns with this one: an earlier build, to see what a change did.
     #[arg(long, value_name = "BINARY")]
     pub(crate) beside: Option<PathBuf>,
-    /// Drive this endpoint instead, whatever it is: http://HOST:PORT.
+    /// Drive this endpoint of S3's instead, whatever it is: http://HOST:PORT.
     #[arg(long, value_name = "URL", requires = "bucket")]
     pub(crate) against: Option<String>,
     /// The bucket to use there. Objects below keep/ and sink/ in it are written.
@@ -211,12 +213,24 @@ async fn measure(options: &Options) -> Result<Report, Problem> {
         cells.retain(|cell| cell.name().contains(only.as_str()));
     }
     let others = options.only.is_none();
-    let mut sizes = suite::sizes(&cells);
+    let mut sizes = suite::sizes(&cells, Wire::S3);
     sizes.extend([4 * suite::KIB, suite::MIB, options.largest()]);
     sizes.sort_unstable();
     sizes.dedup();
+    let is_azure_list = |cell: &suite::Cell| cell.wire == Wire::Azure && cell.work.kind == Kind::List;
+    let stored = Stored {
+        s3: sizes,
+        azure: suite::sizes(&cells, Wire::Azure),
+        azure_listing: cells.iter().any(is_azure_list),
+    };
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("load");
-    let world = World::start(&folder, tenants::configured(options), &sizes, options.beside.as_deref()).await?;
+    let world = World::start(
+        &folder,
+        tenants::configured(options),
+        &stored,
+        options.beside.as_deref(),
+    )
+    .await?;
     let sides = world.sides.len();
     let mut progress = Progress::new(cells.len() * sides * options.rounds());
     let mut report = Report::new(options, &world)?;

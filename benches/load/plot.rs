@@ -6,7 +6,7 @@ use crate::report::{Report, cost};
 use crate::suite::Measured;
 
 const WIDTH: f64 = 860.0;
-const LEFT: f64 = 190.0;
+const LEFT: f64 = 230.0;
 const BAR: f64 = 14.0;
 const GAP: f64 = 12.0;
 /// One colour a side, told apart in grey too.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::client::{self, Kind, Outcome, Target, Work};
+use crate::client::{self, Kind, Outcome, Target, Wire, Work};
 use crate::progress::Progress;
 use crate::world::World;
 use crate::{Options, Problem};
@@ -14,9 +14,10 @@ pub(crate) const KIB: u64 = 1024;
 pub(crate) const MIB: u64 = 1024 * KIB;
 pub(crate) const GIB: u64 = 1024 * MIB;
 
-/// One work, in clear or over TLS.
+/// One work, on either wire, in clear or over TLS.
 #[derive(Clone, Copy)]
 pub(crate) struct Cell {
+    pub(crate) wire: Wire,
     pub(crate) work: Work,
     pub(crate) tls: bool,
 }
@@ -52,6 +53,7 @@ pub(crate) struct Series {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Measured {
     pub(crate) name: String,
+    pub(crate) wire: Wire,
     pub(crate) kind: String,
     pub(crate) size: u64,
     pub(crate) connections: usize,
@@ -60,31 +62,41 @@ pub(crate) struct Measured {
 }
 
 impl Cell {
+    fn of(wire: Wire, kind: Kind, size: u64, connections: usize, tls: bool) -> Self {
+        let work = Work {
+            kind,
+            size,
+            connections,
+        };
+        Self { wire, work, tls }
+    }
+
     pub(crate) fn name(&self) -> String {
         let work = self.work;
         let what = match work.kind {
             Kind::Get => format!("GET {}", size(work.size)),
             Kind::Put => format!("PUT {}", size(work.size)),
+            Kind::Part if self.wire == Wire::Azure => format!("block of {}", size(work.size)),
             Kind::Part => format!("part of {}", size(work.size)),
             Kind::Range => format!("GET 64 KiB of {}", size(work.size)),
             Kind::Head => "HEAD".to_owned(),
             Kind::List => "LIST 1,000".to_owned(),
         };
         let tls = if self.tls { ", TLS" } else { "" };
-        format!("{what} ×{}{tls}", work.connections)
+        let wire = if self.wire == Wire::Azure { "Azure " } else { "" };
+        format!("{wire}{what} ×{}{tls}", work.connections)
     }
 }
 
 /// What a run measures: the smoke test's, the quick one's, the standard one's, or all of it.
 pub(crate) fn cells(options: &Options) -> Vec<Cell> {
-    let cell = |kind, size, connections, tls| Cell {
-        work: Work {
-            kind,
-            size,
-            connections,
-        },
-        tls,
-    };
+    let mut cells = s3_cells(options);
+    cells.extend(azure_cells(options));
+    cells
+}
+
+fn s3_cells(options: &Options) -> Vec<Cell> {
+    let cell = |kind, size, connections, tls| Cell::of(Wire::S3, kind, size, connections, tls);
     use Kind::{Get, Head, List, Part, Put, Range};
     let mut cells = vec![
         cell(Get, 4 * KIB, 64, false),
@@ -137,11 +149,41 @@ pub(crate) fn cells(options: &Options) -> Vec<Cell> {
     cells
 }
 
+/// Azure's: what differs from S3 is the front and how blobs lie, and that shows in fewer sizes.
+fn azure_cells(options: &Options) -> Vec<Cell> {
+    let cell = |kind, size, connections, tls| Cell::of(Wire::Azure, kind, size, connections, tls);
+    use Kind::{Get, Head, List, Part, Put, Range};
+    let mut cells = vec![cell(Get, MIB, 16, false), cell(Put, 4 * KIB, 64, false)];
+    if options.quick {
+        return cells;
+    }
+    cells.extend([
+        cell(Get, 4 * KIB, 64, false),
+        cell(Put, MIB, 16, false),
+        cell(Part, 8 * MIB, 4, false),
+        cell(Range, options.largest().min(64 * MIB), 16, false),
+        cell(List, 0, 16, false),
+    ]);
+    if options.full || options.smoke() {
+        cells.extend([
+            cell(Head, 4 * KIB, 64, false),
+            cell(Get, MIB, 16, true),
+            cell(Put, MIB, 16, true),
+        ]);
+    }
+    if options.smoke() {
+        cells.iter_mut().for_each(|cell| cell.work.connections = 2);
+    } else if options.full {
+        cells.push(cell(Get, 64 * MIB, 4, false));
+    }
+    cells
+}
+
 /// The sizes of the objects that those cells read.
-pub(crate) fn sizes(cells: &[Cell]) -> Vec<u64> {
+pub(crate) fn sizes(cells: &[Cell], wire: Wire) -> Vec<u64> {
     let mut sizes: Vec<u64> = cells
         .iter()
-        .filter(|cell| !matches!(cell.work.kind, Kind::Put | Kind::Part | Kind::List))
+        .filter(|cell| cell.wire == wire && !matches!(cell.work.kind, Kind::Put | Kind::Part | Kind::List))
         .map(|cell| cell.work.size)
         .collect();
     sizes.sort_unstable();
@@ -170,7 +212,10 @@ pub(crate) async fn measure(
             let number = (round + turn) % count;
             let side = &world.sides[number];
             progress.step(&format!("{}, {}", cell.name(), side.name));
-            let target = world.target(side, cell.tls)?;
+            let target = match cell.wire {
+                Wire::S3 => world.target(side, cell.tls)?,
+                Wire::Azure => world.azure(side, cell.tls)?,
+            };
             let sample = sample(world, &target, cell.work, options.span(), || side.process.cpu()).await?;
             if sample.errors > 0 {
                 return Err(Problem::new(format!(
@@ -185,6 +230,7 @@ pub(crate) async fn measure(
     }
     Ok(Measured {
         name: cell.name(),
+        wire: cell.wire,
         kind: format!("{:?}", cell.work.kind),
         size: cell.work.size,
         connections: cell.work.connections,
@@ -247,6 +293,17 @@ impl Measured {
             ("Get" | "Put" | "Part", MIB..) if self.tls => Some(1.25),
             ("Get" | "Put" | "Part", MIB..) => Some(1.4),
             _ => None,
+        }
+    }
+
+    /// How many requests to the store one of a client's takes.
+    pub(crate) fn store_requests(&self) -> f64 {
+        match (self.wire, self.kind.as_str()) {
+            // Its MD5 is known at the body's end: the blocks that wait, the block, the footer, the list of both.
+            (Wire::Azure, "Put") if self.size > 256 * KIB => 4.0,
+            // The header of the block that the range is in, where it is not at its beginning.
+            (Wire::Azure, "Range") if self.size > 256 * KIB => 2.0,
+            _ => 1.0,
         }
     }
 

@@ -7,13 +7,15 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use portcullis::body::checksum::{Algorithm, Checksum};
 use portcullis::dev::standin::{Standin, StandinOptions};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio_rustls::TlsConnector;
 
-use crate::client::{self, Account, Kind, Target, Work};
+use crate::client::{self, Account, Connection, FILLING, Kind, Target, Work};
 use crate::process::Process;
+use crate::suite::KIB;
 use crate::{Problem, configuration};
 
 /// How long any of them may take to be there.
@@ -21,14 +23,34 @@ const START: Duration = Duration::from_secs(60);
 /// The bucket of what is not sealed; the others are the tenants'.
 pub(crate) const PLAIN: &str = "plain-files";
 const SECRET: &str = "a-secret-of-the-measurements";
+/// Azure's accounts' key, the store's and the gate's.
+const ACCOUNT_KEY: &str = "dGhlIGtleSBvZiBhbiBhY2NvdW50IGluIHRoZSBtZWFzdXJlbWVudHM=";
+/// So many blobs of 4 KiB are listed.
+const LISTED: u64 = 1000;
 
 /// What answers requests.
 pub(crate) struct Side {
     /// `gate`, `other` (another gate), `pass`, `nginx`.
     pub(crate) name: &'static str,
     pub(crate) process: Process,
+    s3: Doors,
+    azure: Doors,
+}
+
+/// Where one wire is spoken. A gate has other doors for the other; the rest have the same for both.
+#[derive(Clone, Copy)]
+struct Doors {
     clear: SocketAddr,
     tls: SocketAddr,
+}
+
+/// What is stored before anything is measured.
+pub(crate) struct Stored {
+    /// The sizes of the objects that are read.
+    pub(crate) s3: Vec<u64>,
+    pub(crate) azure: Vec<u64>,
+    /// Whether Azure's blobs are listed; S3's origin makes its listing up.
+    pub(crate) azure_listing: bool,
 }
 
 /// The whole set-up.
@@ -49,7 +71,7 @@ impl World {
     pub(crate) async fn start(
         folder: &Path,
         tenants: usize,
-        sizes: &[u64],
+        stored: &Stored,
         other: Option<&Path>,
     ) -> Result<Self, Problem> {
         let _ = std::fs::remove_dir_all(folder);
@@ -91,7 +113,8 @@ impl World {
         let pass = world.pass()?;
         world.sides.push(pass);
         world.sides.extend(world.nginx().await?);
-        world.store(sizes).await?;
+        world.store(&stored.s3).await?;
+        world.store_blobs(stored).await?;
         Ok(world)
     }
 
@@ -101,29 +124,23 @@ impl World {
     }
 
     async fn gate_of(&self, binary: &Path, name: &'static str) -> Result<Side, Problem> {
-        let [clear, tls, admin] = free_ports()?;
+        let ports @ [clear, tls, azure, azure_tls, _] = free_ports()?;
         let file = self.folder.join(format!("{name}.toml"));
-        let text = configuration::gate(&self.standin, self.origin_address, [clear, tls, admin], self.tenants);
+        let text = configuration::gate(&self.standin, self.origin_address, ports, self.tenants);
         std::fs::write(&file, text)?;
+        std::fs::write(self.folder.join("account-key"), ACCOUNT_KEY)?;
         std::fs::write(self.folder.join("secret"), SECRET)?;
         std::fs::write(self.folder.join("origin-secret"), SECRET.repeat(2))?;
         let mut command = Command::new(binary);
         command.arg("serve").arg("--config").arg(&file);
         let process = Process::quiet(name, &mut command, &self.folder.join(format!("{name}.log")))?;
-        let (clear, tls) = (loopback(clear), loopback(tls));
         let mut side = Side {
             name,
             process,
-            clear,
-            tls,
+            s3: Doors::of(clear, tls),
+            azure: Doors::of(azure, azure_tls),
         };
-        let began = Instant::now();
-        while tokio::net::TcpStream::connect(tls).await.is_err() {
-            if began.elapsed() > START || side.process.is_gone() {
-                return Err(Problem::new("the gate did not start: see gate.log"));
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        side.is_up(&format!("{name}.log")).await?;
         Ok(side)
     }
 
@@ -136,11 +153,15 @@ impl World {
             .arg(&self.folder);
         let (process, said) = Process::saying("pass", &mut command, &self.folder.join("pass.log"))?;
         let (clear, tls) = said.split_once(' ').ok_or_else(|| Problem::new("no addresses"))?;
+        let doors = Doors {
+            clear: clear.parse().map_err(Problem::new)?,
+            tls: tls.parse().map_err(Problem::new)?,
+        };
         Ok(Side {
             name: "pass",
             process,
-            clear: clear.parse().map_err(Problem::new)?,
-            tls: tls.parse().map_err(Problem::new)?,
+            s3: doors,
+            azure: doors,
         })
     }
 
@@ -167,26 +188,20 @@ impl World {
             .arg(&file)
             .args(["-e", "nginx.log"]);
         let process = Process::quiet("nginx", &mut command, &self.folder.join("nginx.err"))?;
-        let (clear, tls) = (loopback(clear), loopback(tls));
+        let doors = Doors::of(clear, tls);
         let mut side = Side {
             name: "nginx",
             process,
-            clear,
-            tls,
+            s3: doors,
+            azure: doors,
         };
-        let began = Instant::now();
-        while tokio::net::TcpStream::connect(tls).await.is_err() {
-            if began.elapsed() > START || side.process.is_gone() {
-                return Err(Problem::new("nginx did not start: see nginx.log"));
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        side.is_up("nginx.log").await?;
         Ok(Some(side))
     }
 
     /// Stores an object of each size, through the gate for acme and globex, and in clear for the others.
     async fn store(&self, sizes: &[u64]) -> Result<(), Problem> {
-        let sealed = |bucket| self.gate_target(&self.sides[0], false, vec![account(bucket)?]);
+        let sealed = |bucket| Ok::<_, Problem>(self.at(self.sides[0].s3, false, vec![account(bucket)?]));
         for size in sizes {
             let work = Work {
                 kind: Kind::Put,
@@ -195,12 +210,57 @@ impl World {
             };
             let key = client::key(Kind::Get, *size);
             for target in [sealed("acme-files")?, sealed("globex-files")?, self.direct()] {
-                let status = client::once(&target, work, &key).await?;
+                succeeds(&target, work, &key).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for Azure's clients, for acme alone. Every gate then reads each once: the footer of a blob of blocks is asked for at
+    /// the first reading.
+    async fn store_blobs(&self, stored: &Stored) -> Result<(), Problem> {
+        let mut direct = self.direct();
+        direct.accounts = vec![Arc::new(plain_container()?)];
+        let stores = [self.azure(&self.sides[0], false)?, direct];
+        let gates = self.sides.iter().filter(|side| side.is_gate());
+        let work = |kind, size| Work {
+            kind,
+            size,
+            connections: 1,
+        };
+        for size in &stored.azure {
+            let key = client::key(Kind::Get, *size);
+            for target in &stores {
+                succeeds(target, work(Kind::Put, *size), &key).await?;
+            }
+            for gate in gates.clone() {
+                succeeds(&self.azure(gate, false)?, work(Kind::Get, *size), &key).await?;
+            }
+        }
+        if !stored.azure_listing {
+            return Ok(());
+        }
+        let small = work(Kind::Put, 4 * KIB);
+        for target in &stores {
+            let mut connection = Connection::open(target, small, 0).await?;
+            for number in 0..LISTED {
+                connection.key = format!("listing/object-{number:04}.bin");
+                let status = connection.status().await?;
                 if !status.is_success() {
-                    return Err(Problem::new(format!(
-                        "an object of {size} bytes could not be stored: {status}"
-                    )));
+                    return Err(Problem::new(format!("{small:?} was answered {status}")));
                 }
+            }
+        }
+        for side in &self.sides {
+            let page = client::document(&self.azure(side, false)?, work(Kind::List, 0)).await?;
+            let is_told = |told: &str| page.matches(told).count() as u64 == LISTED;
+            let len = format!("<Content-Length>{}</Content-Length>", small.size);
+            let md5 = Checksum::of(Algorithm::Md5, &vec![FILLING; 4096]).to_base64();
+            let md5 = format!("<Content-MD5>{md5}</Content-MD5>");
+            // The MD5s that a gate shows it has opened; those of what is not sealed are the origin's invention.
+            if !is_told(&len) || (side.is_gate() && !is_told(&md5)) {
+                let name = side.name;
+                return Err(Problem::new(format!("{name} does not list {LISTED} blobs as they are")));
             }
         }
         Ok(())
@@ -208,31 +268,41 @@ impl World {
 
     /// The side's address, for a tenant at a gate and for the objects in clear elsewhere.
     pub(crate) fn target(&self, side: &Side, tls: bool) -> Result<Target, Problem> {
-        match side.name {
-            "gate" | "other" => self.gate_target(side, tls, vec![account("acme-files")?]),
-            _ => self.gate_target(side, tls, vec![Account::open(PLAIN)]),
-        }
+        let account = match side.is_gate() {
+            true => account("acme-files")?,
+            false => Account::open(PLAIN),
+        };
+        Ok(self.at(side.s3, tls, vec![account]))
+    }
+
+    /// The same over Azure's wire.
+    pub(crate) fn azure(&self, side: &Side, tls: bool) -> Result<Target, Problem> {
+        let account = match side.is_gate() {
+            true => Account::azure("acme", "acme-files", Some(ACCOUNT_KEY))?,
+            false => plain_container()?,
+        };
+        Ok(self.at(side.azure, tls, vec![account]))
     }
 
     /// The gate, for one tenant.
     pub(crate) fn tenant(&self, side: &Side, tenant: &str) -> Result<Target, Problem> {
-        self.gate_target(side, false, vec![account(&format!("{tenant}-files"))?])
+        Ok(self.at(side.s3, false, vec![account(&format!("{tenant}-files"))?]))
     }
 
     /// The gate, for the first `active` of the many tenants, in turns.
     pub(crate) fn many(&self, side: &Side, active: usize) -> Result<Target, Problem> {
         let accounts = (0..active).map(|number| account(&format!("{}-files", configuration::tenant(number))));
-        self.gate_target(side, false, accounts.collect::<Result<_, _>>()?)
+        Ok(self.at(side.s3, false, accounts.collect::<Result<_, _>>()?))
     }
 
-    fn gate_target(&self, side: &Side, tls: bool, accounts: Vec<Account>) -> Result<Target, Problem> {
-        let address = if tls { side.tls } else { side.clear };
-        Ok(Target {
+    fn at(&self, doors: Doors, tls: bool, accounts: Vec<Account>) -> Target {
+        let address = if tls { doors.tls } else { doors.clear };
+        Target {
             address,
             host: format!("localhost:{}", address.port()),
             tls: tls.then(|| self.connector.clone()),
             accounts: accounts.into_iter().map(Arc::new).collect(),
-        })
+        }
     }
 
     /// The origin itself.
@@ -271,13 +341,50 @@ impl World {
     }
 }
 
+impl Side {
+    fn is_gate(&self) -> bool {
+        matches!(self.name, "gate" | "other")
+    }
+
+    /// Waits until its last door is open.
+    async fn is_up(&mut self, log: &str) -> Result<(), Problem> {
+        let began = Instant::now();
+        for door in [self.s3.tls, self.azure.tls] {
+            while tokio::net::TcpStream::connect(door).await.is_err() {
+                if began.elapsed() > START || self.process.is_gone() {
+                    return Err(Problem::new(format!("{} did not start: see {log}", self.name)));
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Doors {
+    fn of(clear: u16, tls: u16) -> Self {
+        let [clear, tls] = [clear, tls].map(|port| (Ipv4Addr::LOCALHOST, port).into());
+        Self { clear, tls }
+    }
+}
+
+/// One request, which must be served.
+async fn succeeds(target: &Target, work: Work, key: &str) -> Result<(), Problem> {
+    let status = client::once(target, work, key).await?;
+    match status.is_success() {
+        true => Ok(()),
+        false => Err(Problem::new(format!("{work:?} was answered {status}"))),
+    }
+}
+
+/// What is not sealed, in the store's own account.
+fn plain_container() -> Result<Account, Problem> {
+    Account::azure(configuration::STORE_ACCOUNT, PLAIN, None)
+}
+
 fn account(bucket: &str) -> Result<Account, Problem> {
     let tenant = bucket.trim_end_matches("-files");
     Account::signed(bucket, &configuration::access_key(tenant), SECRET, "us-east-1")
-}
-
-fn loopback(port: u16) -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, port).into()
 }
 
 /// Held together, so that they differ; another process may still take one before it is used, and then the start fails.
