@@ -150,11 +150,10 @@ pub async fn extend(
     let (place, name) = (&exchange.container.sealed_as, &exchange.address.blob);
     let binding = Binding::append(place, name, mark.index, mark.offset);
     let lease = exchange.keys.to_write(&exchange.container.tenant).await?;
-    let over = lease.over();
     let (header, sealer) = lease.seal_append(binding, len)?;
     let sealed_len = len.append().ok_or(AzureError::StoreFailed)?;
     let sealed = SealedBody::new(&header, sealer, Memory::new(plain), sealed_len);
-    let fault = sealed.fault();
+    let (fault, permission) = (sealed.fault(), sealed.permission());
     let mut ask = Ask::new(Method::PUT, query(&[("comp", "appendblock")]));
     headers::copy(exchange.client(), &mut ask.headers, named);
     headers::copy(exchange.client(), &mut ask.headers, &["x-ms-encryption-scope"]);
@@ -163,7 +162,7 @@ pub async fn extend(
         ask.headers.insert(IF_MATCH, etag.clone());
     }
     ask.body = StoreBody::sealed(sealed);
-    commit::send(exchange, ask, over, &fault).await
+    commit::send(exchange, ask, permission, &fault).await
 }
 
 /// Append Blob Seal: no more blocks from then on.

@@ -49,7 +49,6 @@ pub async fn put_block(
         client: client_id,
         time_ms: exchange.container.store.now_ms(),
     };
-    let over = lease.over();
     let (id, header, sealer) = lease.seal_block(&place, len)?;
     let stored = len.segment().ok_or(AzureError::TooLarge { largest: 0 })?;
     let entry = Entry {
@@ -58,7 +57,7 @@ pub async fn put_block(
         number: 1,
     };
     let sealed = SealedBody::new(&header, sealer, plaintext, stored);
-    let (fault, verified) = (sealed.fault(), sealed.verified());
+    let (fault, verified, permission) = (sealed.fault(), sealed.verified(), sealed.permission());
     let mut ask = Ask::new(Method::PUT, query(&[("comp", "block"), ("blockid", &id.to_base64())]));
     headers::copy(
         exchange.client(),
@@ -66,7 +65,7 @@ pub async fn put_block(
         &["x-ms-lease-id", "x-ms-encryption-scope"],
     );
     ask.body = StoreBody::sealed(sealed);
-    send(exchange, ask, over, &fault).await?;
+    send(exchange, ask, permission, &fault).await?;
     Ok(Sent {
         id,
         entry,
@@ -74,14 +73,15 @@ pub async fn put_block(
     })
 }
 
-/// Sends a sealed body. Why it stopped, the body knows better than the store; and a store that does not take it must not keep the
+/// Sends a sealed body, under the lease that it is sealed under. Why it stopped, the body knows better than the store; and a store that does not take it must not keep the
 /// client waiting past the lease.
 pub async fn send(
     exchange: &Exchange<'_>,
     ask: Ask,
-    over: tokio_util::sync::CancellationToken,
+    permission: Lease,
     fault: &crate::body::FaultSlot,
 ) -> Result<Response<Incoming>, AzureError> {
+    let over = permission.over();
     let answer = tokio::select! {
         answer = exchange.ask(ask) => answer,
         () = over.cancelled() => Err(AzureError::StoreFailed),

@@ -207,7 +207,6 @@ async fn straight(
     stored: SealedLen,
     md5: Option<&[u8]>,
 ) -> Result<(Response<Incoming>, Option<Checksum>), AzureError> {
-    let over = lease.over();
     let (header, mut sealer) = lease.seal_whole(&exchange.place(), len)?;
     let mut hidden = Hidden {
         core: Some(*header.core()),
@@ -217,14 +216,14 @@ async fn straight(
         hidden.sums = metadata::sums(sealer.get()?.metadata_key(), ChecksumKind::Md5, md5)?;
     }
     let sealed = SealedBody::new(&header, sealer, plaintext, stored);
-    let (fault, verified) = (sealed.fault(), sealed.verified());
+    let (fault, verified, permission) = (sealed.fault(), sealed.verified(), sealed.permission());
     let mut ask = Ask::new(Method::PUT, Vec::new());
     ask.headers = said(exchange, &hidden)?;
     ask.headers
         .insert("x-ms-blob-type", HeaderValue::from_static("BlockBlob"));
     ask.spelling = exchange.parts.extensions.clone();
     ask.body = StoreBody::sealed(sealed);
-    let answer = commit::told(exchange, commit::send(exchange, ask, over, &fault).await)?;
+    let answer = commit::told(exchange, commit::send(exchange, ask, permission, &fault).await)?;
     Ok((answer, verified.get().copied()))
 }
 

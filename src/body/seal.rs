@@ -17,7 +17,7 @@ use crate::body::buffer::Buffer;
 use crate::body::checksum::{Algorithm, Checksum};
 use crate::body::fault::{Fault, FaultSlot};
 use crate::body::plaintext::Plaintext;
-use crate::keys::Leased;
+use crate::keys::{Lease, Leased};
 use crate::seal::{Header, SealedLen, Sealer, TAG_LEN};
 
 /// Padding leaves in pieces of this many bytes.
@@ -31,7 +31,7 @@ pub struct SealedBody {
     stream: Sealed,
     slot: FaultSlot,
     checksum: Arc<OnceLock<Checksum>>,
-    over: CancellationToken,
+    permission: Lease,
 }
 
 /// A sealed object that is cut into bodies of their own, one after the other: for a store that takes no more in one request.
@@ -39,7 +39,7 @@ pub struct Pieces {
     rest: Arc<Mutex<Rest>>,
     slot: FaultSlot,
     checksum: Arc<OnceLock<Checksum>>,
-    over: CancellationToken,
+    permission: Lease,
 }
 
 /// What no piece has taken yet.
@@ -65,11 +65,11 @@ impl SealedBody {
     /// Seals `plaintext` under `sealer`, which promised the length that makes `len` stored bytes.
     pub fn new(header: &Header, sealer: Leased<Sealer>, plaintext: impl Plaintext + 'static, len: SealedLen) -> Self {
         let checksum = Arc::new(OnceLock::new());
-        let over = sealer.lease().over();
+        let permission = sealer.lease().again();
         let sealing = Sealing {
             plaintext: Some(Box::new(plaintext)),
             sealer,
-            over: over.clone(),
+            over: permission.over(),
             rest: Bytes::new(),
             head: Bytes::copy_from_slice(&header.to_bytes()),
             padding: 0,
@@ -84,28 +84,29 @@ impl SealedBody {
             stream: Box::pin(stream),
             slot: FaultSlot::default(),
             checksum,
-            over,
+            permission,
         }
     }
 
-    /// What `stream` gives, `len` bytes of it, sealed under the lease whose end `over` tells.
+    /// What `stream` gives, `len` bytes of it, sealed under the lease `permission`.
     pub(super) fn of(
         len: SealedLen,
         stream: impl Stream<Item = Result<Bytes, Fault>> + Send + 'static,
-        over: CancellationToken,
+        permission: Lease,
     ) -> Self {
         Self {
             len: len.0,
             stream: Box::pin(stream),
             slot: FaultSlot::default(),
             checksum: Arc::default(),
-            over,
+            permission,
         }
     }
 
-    /// Fires when the lease ends under which this is sealed.
-    pub fn over(&self) -> CancellationToken {
-        self.over.clone()
+    /// The lease under which this is sealed, held once more: whoever waits for the store's answer keeps it until then. The body
+    /// itself is gone as soon as its last byte is on its way.
+    pub fn permission(&self) -> Lease {
+        self.permission.again()
     }
 
     /// Stored bytes.
@@ -137,7 +138,7 @@ impl SealedBody {
             })),
             slot: self.slot,
             checksum: self.checksum,
-            over: self.over,
+            permission: self.permission,
         }
     }
 
@@ -177,7 +178,7 @@ impl Pieces {
             stream: Box::pin(stream),
             slot: self.slot.clone(),
             checksum: Arc::clone(&self.checksum),
-            over: self.over.clone(),
+            permission: self.permission.again(),
         }
     }
 }

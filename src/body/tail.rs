@@ -37,7 +37,7 @@ impl SealedBody {
     /// # Errors
     /// The lease has ended.
     pub fn tail(part: Option<Waiting>, mut tail: Leased<Tail>) -> Result<Self, Fault> {
-        let over = tail.lease().over();
+        let permission = tail.lease().again();
         let own = tail.get().map_err(Fault::Ended)?;
         let (padding, footer) = (own.padding().0, Bytes::copy_from_slice(own.footer()));
         let (head, len, rest) = match part {
@@ -61,7 +61,7 @@ impl SealedBody {
             let next = ending.next().await?;
             Ok(next.map(|bytes| (bytes, ending)))
         });
-        Ok(Self::of(all, stream, over))
+        Ok(Self::of(all, stream, permission))
     }
 }
 

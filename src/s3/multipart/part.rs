@@ -132,12 +132,12 @@ pub async fn store(
     plaintext: Box<dyn Plaintext>,
 ) -> Result<Put, S3Error> {
     let home = part_home(part.number, part.len);
-    let again = lease.again();
     let (header, sealer) = lease
         .seal_part(upload.binding(part.number), part.len)
         .map_err(unusable)?;
     let sealed = SealedBody::new(&header, sealer, plaintext, part.sealed);
-    let (fault, verified, over) = (sealed.fault(), sealed.verified(), sealed.over());
+    let (fault, verified, permission) = (sealed.fault(), sealed.verified(), sealed.permission());
+    let over = permission.over();
     let storing = async {
         match home {
             PartHome::Upstream => {
@@ -164,7 +164,7 @@ pub async fn store(
     let headers = match (stored, fault.take()) {
         (_, Some(fault)) => return Err(fault.into()),
         (Err(S3Error::StoreFailed), None) => {
-            again.check()?;
+            permission.check()?;
             // A store that has no such upload may say so and go, while the body is still being sent.
             upload.exists().await?;
             return Err(S3Error::StoreFailed);

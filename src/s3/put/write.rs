@@ -31,7 +31,8 @@ pub struct Writing<'a> {
 pub async fn write(writing: &Writing<'_>, sealed: SealedBody) -> Result<HeaderMap, S3Error> {
     let kind = kind(sealed.stored_len(), writing.object.container.store.dialect());
     heeded(writing.object, kind, &writing.conditions).await?;
-    let (fault, over) = (sealed.fault(), sealed.over());
+    let (fault, permission) = (sealed.fault(), sealed.permission());
+    let over = permission.over();
     let storing = async {
         if kind == Write::Complete {
             return Box::pin(pieces::store(writing, sealed)).await;

@@ -2,12 +2,13 @@
 //! everybody else, which go on.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::time::Instant;
 
 use portcullis::dev::standin::{Fault, Operation};
 
 use super::{DUE, PATIENCE, asked_anew, entra_asked_anew, served_again, world};
-use crate::world::adversary::{End, Lie};
+use crate::world::adversary::{End, Late, Lie};
 use crate::world::client::Stalled;
 use crate::world::{World, bucket, vault};
 
@@ -80,18 +81,41 @@ async fn a_slow_reader_outlives_its_first_lease() {
     let file = long();
     let world = world(&file).await;
     let download = world.acme.begin_get("file").await;
+    is_use(&world, "a download that is not read").await;
+    let (got, end) = download.finish().await;
+    assert!(end.is_ok() && got == file);
+    assert_eq!(world.audit("acme", "lease_ended"), []);
+}
+
+/// The body is gone then, and with it what was sealed under the lease.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_takes_its_time_over_what_it_has_whole_outlives_the_lease_that_it_came_under() {
+    let file = long();
+    let world = world(&file).await;
+    let late = Arc::new(Late::default());
+    world.lie("acme", "late", Lie::late(&late));
+    let store = async {
+        late.done.notified().await;
+        is_use(&world, "an upload that the store has not answered").await;
+        late.told.notify_one();
+    };
+    tokio::join!(world.acme.put("late", &file), store);
+    assert_eq!(world.audit("acme", "lease_ended"), []);
+    world.adversary.honest();
+    assert!(world.acme.get("late").await.is(&file));
+}
+
+/// For longer than the bound and with nothing else asked, acme's lease is renewed each time that it is due.
+async fn is_use(world: &World, what: &str) {
     for _ in 0..6 {
         let renewed = world.audit("acme", "lease_renewed").len();
         world.pass(DUE);
         let began = Instant::now();
         while world.audit("acme", "lease_renewed").len() == renewed {
-            assert!(began.elapsed() < PATIENCE, "a download that is not read is use");
+            assert!(began.elapsed() < PATIENCE, "{what} is use");
             tokio::task::yield_now().await;
         }
     }
-    let (got, end) = download.finish().await;
-    assert!(end.is_ok() && got == file);
-    assert_eq!(world.audit("acme", "lease_ended"), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,6 +20,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 /// A running adversary. It stops when dropped.
@@ -66,6 +67,7 @@ enum Kind {
     Taking(Box<Reception>),
     Twist(Box<Rewriting>),
     Deaf(HeaderName),
+    Late(Arc<Late>),
     Silence,
 }
 
@@ -94,10 +96,24 @@ impl Lie {
         Self(Kind::Silence)
     }
 
+    /// Does what it is asked, and keeps the answer back.
+    pub fn late(late: &Arc<Late>) -> Self {
+        Self(Kind::Late(Arc::clone(late)))
+    }
+
     /// Ignores a header of the question.
     pub fn deaf(name: HeaderName) -> Self {
         Self(Kind::Deaf(name))
     }
+}
+
+/// An answer that is kept back.
+#[derive(Default)]
+pub struct Late {
+    /// The store has done it.
+    pub done: Notify,
+    /// The gate may be told.
+    pub told: Notify,
 }
 
 struct Shared {
@@ -268,6 +284,12 @@ impl Shared {
                 let mut request = request;
                 request.headers_mut().remove(header);
                 self.ask(request).await
+            }
+            Some(Lie(Kind::Late(late))) => {
+                let answer = self.ask(request).await;
+                late.done.notify_one();
+                late.told.notified().await;
+                answer
             }
             Some(Lie(Kind::Silence)) => std::future::pending().await,
             Some(Lie(Kind::Instead(answer))) => answer(&asked).into_response(&asked),
