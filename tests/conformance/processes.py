@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -12,11 +13,17 @@ import urllib.request
 
 
 def free_ports(count):
-    """Ports that nobody listens on. Held together, so that they differ; another process may still take one before it is used."""
-    held = [socket.socket() for _ in range(count)]
+    """Ports that nobody listens on, held together so that they differ. Below those that systems give to outgoing connections, of
+    which one might be made before the port is used."""
+    held = []
     try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
+        while len(held) < count:
+            one = socket.socket()
+            try:
+                one.bind(("127.0.0.1", random.randrange(15_000, 32_000)))
+                held.append(one)
+            except OSError:
+                one.close()
         return [one.getsockname()[1] for one in held]
     finally:
         for one in held:
