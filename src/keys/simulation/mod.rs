@@ -9,6 +9,7 @@
 mod chaos;
 mod clients;
 mod judge;
+mod scale;
 mod vault;
 
 use std::str::FromStr;
