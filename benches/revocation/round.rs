@@ -116,6 +116,7 @@ pub(crate) async fn play(lane: &Lane, row: &Row, governed: Governed) -> Result<P
     let stage = lane.stage();
     let settled = Instant::now();
     served(lane, settled, row.what).await?;
+    neighbour_served(lane, settled, row.what).await?;
     // At any point between two renewals.
     let chance = Duration::from_millis(RandomState::new().build_hasher().finish() % 1_700);
     tokio::time::sleep(BEFORE + chance).await;
@@ -166,6 +167,20 @@ async fn served(lane: &Lane, then: Instant, what: &str) -> Result<Vec<Duration>,
             None => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
+}
+
+/// Each gate serves the other tenant: the row before may have been a fault of the machine's own identity, which both have.
+async fn neighbour_served(lane: &Lane, then: Instant, what: &str) -> Result<(), Problem> {
+    let is_served = |load: &crate::load::Load| load.first(then, |what| matches!(what, What::Neighbour(_))).is_some();
+    while !lane.loads.iter().all(is_served) {
+        if then.elapsed() > PATIENCE {
+            return Err(Problem::new(format!(
+                "{what}: before it, the other tenant is not served within {PATIENCE:?}"
+            )));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
 }
 
 /// What keeps a gate from serving again: whether the vault said yes at all, and how late this process, in which the vault is, was itself.
