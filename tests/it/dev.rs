@@ -52,6 +52,13 @@ fn a_tenants_terms_leave_it_open_to_clean_up() {
 }
 
 #[test]
+fn a_gate_that_was_stopped_past_the_bound_lets_no_byte_go_when_it_wakes() {
+    let dev = Dev::start("stopped");
+    dev.python("stopped.py", &[BINARY.as_ref(), &dev.data]);
+    assert!(dev.stop().success());
+}
+
+#[test]
 fn a_restart_finds_everything_again() {
     let dev = Dev::start("restart");
     dev.python("restart.py", &[&dev.data, Path::new("before")]);
