@@ -84,11 +84,18 @@ impl Cut {
             }
             let changed = tokio::select! {
                 biased;
-                () = one_ends(running.as_slice()) => return,
-                () = one_ends(&last) => return,
-                changed = self.running.changed() => changed,
-                changed = answered.changed() => changed,
-                changed = unsent.changed(), if running.is_none() && !last.is_empty() => changed,
+                () = one_ends(running.as_slice()) => None,
+                () = one_ends(&last) => None,
+                changed = self.running.changed() => Some(changed),
+                changed = answered.changed() => Some(changed),
+                changed = unsent.changed(), if running.is_none() && !last.is_empty() => Some(changed),
+            };
+            let Some(changed) = changed else {
+                match self.running.borrow().is_none() && !*unsent.borrow() {
+                    // All had left before, and this had not been told yet.
+                    true => continue,
+                    false => return,
+                }
             };
             if changed.is_err() {
                 // The connection's last request is gone, and so is what could have been cut.
@@ -232,6 +239,22 @@ mod tests {
         drop(guard);
         assert!(matches!(stream.write(b"late").now_or_never(), Some(Err(_))));
         assert_eq!(stream.into_inner(), b"in time");
+    }
+
+    #[test]
+    fn a_connection_outlives_the_lease_of_an_answer_that_has_left_whoever_is_told_of_it_first() {
+        let (connection, cut) = connection();
+        let mut stream = cut.watching(Vec::new());
+        let lease = CancellationToken::new();
+        let guard = connection.cut_when(lease.clone());
+        cut.answers();
+        assert!(matches!(stream.write(b"whole").now_or_never(), Some(Ok(5))));
+        assert!(matches!(stream.flush().now_or_never(), Some(Ok(()))));
+        let mut ends = Box::pin(cut.lease_ends());
+        assert!(ends.as_mut().now_or_never().is_none());
+        drop(guard);
+        lease.cancel();
+        assert!(ends.as_mut().now_or_never().is_none());
     }
 
     /// TLS took the first answer, and hyper the next request.
