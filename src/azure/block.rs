@@ -192,8 +192,8 @@ fn read_list(document: &[u8]) -> Result<Vec<(Choice, Vec<u8>)>, AzureError> {
         return Err(AzureError::InvalidXml);
     }
     let wrong = |position| AzureError::BlockList(ChoiceError::Unknown { position });
-    let read = |(position, block): (usize, &Element)| {
-        let choice = match block.name.as_str() {
+    let read = |(position, block): (usize, &Element<'_>)| {
+        let choice = match &*block.name {
             "Latest" => Choice::Latest,
             "Committed" => Choice::Committed,
             "Uncommitted" => Choice::Uncommitted,
@@ -212,7 +212,7 @@ fn read_list(document: &[u8]) -> Result<Vec<(Choice, Vec<u8>)>, AzureError> {
 pub async fn get_list(exchange: &Exchange<'_>) -> Result<Response<Vec<u8>>, AzureError> {
     let passed = exchange.passed_query().into_iter().filter(|(name, _)| name != "comp");
     let lists = Lists::of(exchange, passed.collect()).await?;
-    let shown = |name: &str, listed: &[Listed]| {
+    let shown = |name: &'static str, listed: &[Listed]| {
         let mut list = Element::new(name, "");
         let clients = listed
             .iter()

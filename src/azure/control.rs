@@ -77,7 +77,12 @@ pub async fn pass(
 }
 
 /// A document as its client sees it: the gate's own endpoint, and only what is the account's.
-fn show(parts: &http::request::Parts, address: &Address, operation: Operation, mut page: Element) -> Element {
+fn show<'d>(
+    parts: &http::request::Parts,
+    address: &Address,
+    operation: Operation,
+    mut page: Element<'d>,
+) -> Element<'d> {
     let account = &address.account;
     list::set_endpoint(&mut page, &list::endpoint(parts, address));
     match operation {

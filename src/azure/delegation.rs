@@ -23,7 +23,8 @@ pub async fn issue(
     body: Option<Incoming>,
 ) -> Result<Response<Bytes>, AzureError> {
     let body = body.ok_or(AzureError::InvalidXml)?;
-    let asked = Element::parse(&gather(exchange.client(), body).await?)?;
+    let asked = gather(exchange.client(), body).await?;
+    let asked = Element::parse(&asked)?;
     let delegation = delegation(exchange, principal, &asked)?;
     let account = &exchange.address.account;
     let keys = delegation.keys(account);
@@ -46,7 +47,7 @@ pub async fn issue(
     Ok(response)
 }
 
-fn delegation(exchange: &Exchange<'_>, principal: &Principal, asked: &Element) -> Result<Delegation, AzureError> {
+fn delegation(exchange: &Exchange<'_>, principal: &Principal, asked: &Element<'_>) -> Result<Delegation, AzureError> {
     // A SAS bound to another user is not verified here.
     if asked.name != "KeyInfo" || asked.child("DelegatedUserTid").is_some() {
         return Err(AzureError::InvalidXmlNode { name: "KeyInfo" });

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use http::header::ORIGIN;
 use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName, Method, Response, StatusCode};
@@ -285,14 +286,29 @@ fn default_code(status: StatusCode) -> &'static str {
 ///
 /// # Errors
 /// It is too long, breaks off, or can't be read.
-pub async fn document(answer: Response<Incoming>) -> Result<(HeaderMap, Element), AzureError> {
+pub async fn document(answer: Response<Incoming>) -> Result<(HeaderMap, Element<'static>), AzureError> {
+    let (headers, body) = whole(answer).await?;
+    Ok((headers, read(&body)?.into_owned()))
+}
+
+/// A store's document, to be [read](read()).
+///
+/// # Errors
+/// It is too long, or breaks off.
+pub async fn whole(answer: Response<Incoming>) -> Result<(HeaderMap, Bytes), AzureError> {
     let (parts, body) = answer.into_parts();
-    let body = collect(body, LARGEST_DOCUMENT).await?;
-    let document = Element::parse(&body).map_err(|_| {
+    Ok((parts.headers, collect(body, LARGEST_DOCUMENT).await?))
+}
+
+/// What a store's document says.
+///
+/// # Errors
+/// It can't be read.
+pub fn read(document: &[u8]) -> Result<Element<'_>, AzureError> {
+    Element::parse(document).map_err(|_| {
         tracing::error!("the store's document can't be read");
         AzureError::StoreFailed
-    })?;
-    Ok((parts.headers, document))
+    })
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Response};
 
 use crate::azure::error::AzureError;
-use crate::azure::exchange::{Ask, Exchange, document, query, send};
+use crate::azure::exchange::{Ask, Exchange, query, read, send, whole};
 use crate::azure::headers;
 use crate::azure::metadata::{Hidden, is_hidden_name};
 use crate::azure::read::shape::{Shape, stored_len};
@@ -38,7 +38,8 @@ pub async fn list(exchange: &Exchange<'_>) -> Result<Response<Bytes>, AzureError
     }
     let mut ask = Ask::new(Method::GET, pairs);
     headers::copy(exchange.client(), &mut ask.headers, &["x-ms-lease-id"]);
-    let (store, mut page) = document(exchange.ask(ask).await?).await?;
+    let (store, document) = whole(exchange.ask(ask).await?).await?;
+    let mut page = read(&document)?;
     own_endpoint(exchange, &mut page);
     if let Some(blobs) = page.child_mut("Blobs") {
         let mut entries = std::mem::take(&mut blobs.children);
@@ -60,13 +61,13 @@ pub async fn list(exchange: &Exchange<'_>) -> Result<Response<Bytes>, AzureError
 }
 
 /// The page says where it is from: the gate, as the client addressed it.
-pub fn own_endpoint(exchange: &Exchange<'_>, page: &mut Element) {
+pub fn own_endpoint(exchange: &Exchange<'_>, page: &mut Element<'_>) {
     let endpoint = endpoint(exchange.parts, exchange.address);
     set_endpoint(page, &endpoint);
 }
 
 /// The same, without an exchange.
-pub fn set_endpoint(page: &mut Element, endpoint: &str) {
+pub fn set_endpoint(page: &mut Element<'_>, endpoint: &str) {
     for (name, value) in &mut page.attributes {
         if name == "ServiceEndpoint" {
             endpoint.clone_into(value);
@@ -96,7 +97,7 @@ pub struct Secure;
 /// One blob as its client sees it.
 fn show(
     exchange: &Exchange<'_>,
-    entry: &mut Element,
+    entry: &mut Element<'_>,
     append: Option<u64>,
     leases: &HashMap<DekId, Lease>,
     with_metadata: bool,
@@ -139,7 +140,7 @@ fn show(
     if let Some(md5) = md5 {
         // Where Azure has it: behind what else is said of the content.
         let before = ["Content-Length", "Content-Type", "Content-Encoding", "Content-Language"];
-        let is_before = |child: &Element| before.contains(&child.name.as_str());
+        let is_before = |child: &Element<'_>| before.contains(&&*child.name);
         let at = properties.children.iter().rposition(is_before);
         let at = at.map_or(properties.children.len(), |at| at + 1);
         properties.children.insert(at, Element::new("Content-MD5", md5));
@@ -147,18 +148,13 @@ fn show(
     crate::azure::copy::shown_in_list(exchange, properties, stored, len);
 }
 
-fn hidden(entry: &Element) -> Hidden {
+fn hidden(entry: &Element<'_>) -> Hidden {
     let pairs = entry.child("Metadata").map(|metadata| metadata.children.iter());
-    Hidden::listed(
-        pairs
-            .into_iter()
-            .flatten()
-            .map(|pair| (pair.name.as_str(), pair.text.as_str())),
-    )
+    Hidden::listed(pairs.into_iter().flatten().map(|pair| (&*pair.name, &*pair.text)))
 }
 
 /// Which version of a blob an entry is.
-fn version(entry: &Element) -> Vec<(String, String)> {
+fn version(entry: &Element<'_>) -> Vec<(String, String)> {
     let named = |element: &str, parameter: &str| {
         let value = entry.text_of(element);
         (!value.is_empty()).then(|| (parameter.to_owned(), value.to_owned()))
@@ -170,42 +166,53 @@ fn version(entry: &Element) -> Vec<(String, String)> {
 }
 
 /// The lengths of the page's append blobs; nothing for the others.
-async fn append_sizes(exchange: &Exchange<'_>, entries: &[Element]) -> Result<Vec<Option<u64>>, AzureError> {
+async fn append_sizes(exchange: &Exchange<'_>, entries: &[Element<'_>]) -> Result<Vec<Option<u64>>, AzureError> {
     let blobs = entries.iter().filter(|entry| entry.name == "Blob");
-    let sizes = blobs.map(|entry| {
-        let kind = entry
-            .child("Properties")
-            .map_or("", |properties| properties.text_of("BlobType"));
-        let (append, gone) = (kind == "AppendBlob", entry.text_of("Deleted") == "true");
-        async move {
-            if !append || gone {
-                return Ok(None);
-            }
-            let mut ask = Ask::new(Method::HEAD, version(entry));
-            headers::to_any(exchange.client(), exchange.address, &mut ask.headers);
-            let answer = send(
-                exchange.container,
-                exchange.address.secondary,
-                entry.text_of("Name"),
-                ask,
-            )
-            .await;
-            let Ok(answer) = answer else { return Ok(None) };
-            let stored = stored_len(answer.status(), answer.headers())?;
-            Ok(match Shape::of(answer.headers(), stored) {
-                Ok(Shape::Append(len, _)) => Some(len.0),
-                Ok(Shape::Whole(_) | Shape::Blocks(..) | Shape::Unknown) | Err(_) => None,
-            })
+    let is_append = |entry: &Element<'_>| {
+        let properties = entry.child("Properties");
+        let kind = properties.map_or("", |properties| properties.text_of("BlobType"));
+        kind == "AppendBlob" && entry.text_of("Deleted") != "true"
+    };
+    let mut lens: Vec<Option<u64>> = Vec::new();
+    let mut appended = Vec::new();
+    for (at, entry) in blobs.enumerate() {
+        lens.push(None);
+        if is_append(entry) {
+            appended.push((at, entry));
         }
+    }
+    let asked = appended.into_iter().map(|(at, entry)| async move {
+        let mut ask = Ask::new(Method::HEAD, version(entry));
+        headers::to_any(exchange.client(), exchange.address, &mut ask.headers);
+        let answer = send(
+            exchange.container,
+            exchange.address.secondary,
+            entry.text_of("Name"),
+            ask,
+        )
+        .await;
+        let Ok(answer) = answer else { return Ok((at, None)) };
+        let stored = stored_len(answer.status(), answer.headers())?;
+        let len = match Shape::of(answer.headers(), stored) {
+            Ok(Shape::Append(len, _)) => Some(len.0),
+            Ok(Shape::Whole(_) | Shape::Blocks(..) | Shape::Unknown) | Err(_) => None,
+        };
+        Ok((at, len))
     });
-    let sizes: Vec<_> = sizes.collect();
-    let sizes: Vec<Result<_, AzureError>> = stream::iter(sizes).buffered(AT_ONCE).collect().await;
-    sizes.into_iter().collect()
+    let asked: Vec<_> = asked.collect();
+    let found: Vec<Result<_, AzureError>> = stream::iter(asked).buffered(AT_ONCE).collect().await;
+    for found in found {
+        let (at, len) = found?;
+        if let Some(place) = lens.get_mut(at) {
+            *place = len;
+        }
+    }
+    Ok(lens)
 }
 
 /// Leases on the DEKs that the page's checksums are sealed under. One that is not in memory is had by the header of one blob that
 /// it seals.
-async fn leases(exchange: &Exchange<'_>, entries: &[Element]) -> Result<HashMap<DekId, Lease>, AzureError> {
+async fn leases(exchange: &Exchange<'_>, entries: &[Element<'_>]) -> Result<HashMap<DekId, Lease>, AzureError> {
     let mut leases = HashMap::new();
     if exchange.keyless {
         return Ok(leases);
@@ -237,7 +244,7 @@ async fn leases(exchange: &Exchange<'_>, entries: &[Element]) -> Result<HashMap<
 }
 
 /// The header that a listed blob's core is of.
-async fn header(exchange: &Exchange<'_>, entry: &Element, core: &Core) -> Option<Header> {
+async fn header(exchange: &Exchange<'_>, entry: &Element<'_>, core: &Core) -> Option<Header> {
     let stored: u64 = entry.child("Properties")?.text_of("Content-Length").parse().ok()?;
     let at = match core.kind() {
         Kind::Footer => stored.checked_sub(HEADER_LEN as u64)?,

@@ -1,4 +1,7 @@
-//! Azure's documents as a tree: read, changed where it must be, and written again.
+//! Azure's documents as a tree: read, changed where it must be, and written again. A page of a listing has some 25,000 elements, so
+//! names that are known and texts that need no decoding are not copied.
+
+use std::borrow::Cow;
 
 use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
 use quick_xml::{Reader, Writer};
@@ -8,24 +11,70 @@ use crate::azure::error::AzureError;
 /// Elements within elements deeper than this are no document of Azure's.
 const DEEPEST: usize = 16;
 
+/// What the elements of a listing are called, the commonest first.
+/// <https://learn.microsoft.com/rest/api/storageservices/list-blobs>
+const KNOWN: &[&str] = &[
+    "Name",
+    "Properties",
+    "Metadata",
+    "Blob",
+    "portcullis_core",
+    "portcullis_sums",
+    "Creation-Time",
+    "Last-Modified",
+    "Etag",
+    "Content-Length",
+    "Content-Type",
+    "Content-Encoding",
+    "Content-Language",
+    "Content-CRC64",
+    "Content-MD5",
+    "Cache-Control",
+    "Content-Disposition",
+    "BlobType",
+    "LeaseStatus",
+    "LeaseState",
+    "LeaseDuration",
+    "ServerEncrypted",
+    "AccessTier",
+    "AccessTierInferred",
+    "AccessTierChangeTime",
+    "VersionId",
+    "IsCurrentVersion",
+    "Snapshot",
+    "Deleted",
+    "OrMetadata",
+    "CopyId",
+    "CopyStatus",
+    "CopySource",
+    "CopyProgress",
+    "CopyCompletionTime",
+    "CustomerProvidedKeySha256",
+    "TagCount",
+    "BlobPrefix",
+    "portcullis_alias",
+    "Block",
+    "Size",
+];
+
 /// One element.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Element {
+pub struct Element<'d> {
     /// Its name, without a namespace.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// Its attributes, decoded.
     pub attributes: Vec<(String, String)>,
     /// Its text, decoded.
-    pub text: String,
+    pub text: Cow<'d, str>,
     /// The elements in it.
     pub children: Vec<Self>,
 }
 
-impl Element {
+impl<'d> Element<'d> {
     /// An element with text.
-    pub fn new(name: &str, text: impl Into<String>) -> Self {
+    pub fn new(name: &'static str, text: impl Into<Cow<'d, str>>) -> Self {
         Self {
-            name: name.to_owned(),
+            name: Cow::Borrowed(name),
             text: text.into(),
             ..Self::default()
         }
@@ -35,7 +84,7 @@ impl Element {
     ///
     /// # Errors
     /// It is not well-formed.
-    pub fn parse(document: &[u8]) -> Result<Self, AzureError> {
+    pub fn parse(document: &'d [u8]) -> Result<Self, AzureError> {
         let document = document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document);
         parse(document).ok_or(AzureError::InvalidXml)
     }
@@ -52,11 +101,11 @@ impl Element {
 
     /// The text of the first child of that name; empty where there is none.
     pub fn text_of(&self, name: &str) -> &str {
-        self.child(name).map_or("", |child| child.text.as_str())
+        self.child(name).map_or("", |child| &*child.text)
     }
 
     /// Sets the text of the child of that name, which is made if missing.
-    pub fn set(&mut self, name: &str, text: impl Into<String>) {
+    pub fn set(&mut self, name: &'static str, text: impl Into<Cow<'d, str>>) {
         match self.child_mut(name) {
             Some(child) => child.text = text.into(),
             None => self.children.push(Self::new(name, text)),
@@ -66,6 +115,17 @@ impl Element {
     /// Takes the children of that name away.
     pub fn remove(&mut self, name: &str) {
         self.children.retain(|child| child.name != name);
+    }
+
+    /// The same, of no document.
+    #[must_use]
+    pub fn into_owned(self) -> Element<'static> {
+        Element {
+            name: self.name,
+            attributes: self.attributes,
+            text: Cow::Owned(self.text.into_owned()),
+            children: self.children.into_iter().map(Element::into_owned).collect(),
+        }
     }
 
     /// The document of this element, as Azure writes one.
@@ -78,7 +138,7 @@ impl Element {
     }
 
     fn write(&self, writer: &mut Writer<&mut Vec<u8>>) -> std::io::Result<()> {
-        let mut start = BytesStart::new(self.name.as_str());
+        let mut start = BytesStart::new(&*self.name);
         for (name, value) in &self.attributes {
             start.push_attribute((name.as_str(), value.as_str()));
         }
@@ -92,13 +152,13 @@ impl Element {
         for child in &self.children {
             child.write(writer)?;
         }
-        writer.write_event(Event::End(BytesEnd::new(self.name.as_str())))
+        writer.write_event(Event::End(BytesEnd::new(&*self.name)))
     }
 }
 
-fn parse(document: &[u8]) -> Option<Element> {
+fn parse(document: &[u8]) -> Option<Element<'_>> {
     let mut reader = Reader::from_reader(document);
-    let mut open: Vec<Element> = Vec::new();
+    let mut open: Vec<Element<'_>> = Vec::new();
     let mut root = None;
     loop {
         match reader.read_event().ok()? {
@@ -113,19 +173,19 @@ fn parse(document: &[u8]) -> Option<Element> {
                 let mut element = open.pop()?;
                 // White space between elements is none of theirs.
                 if !element.children.is_empty() {
-                    element.text.clear();
+                    element.text = Cow::Borrowed("");
                 }
                 close(element, &mut open, &mut root)?;
             }
             Event::Text(text) => {
                 if let Some(element) = open.last_mut() {
-                    element.text.push_str(&text.decode().ok()?);
+                    add(&mut element.text, text.decode().ok()?);
                 }
             }
-            Event::CData(text) => open.last_mut()?.text.push_str(&text.decode().ok()?),
+            Event::CData(text) => add(&mut open.last_mut()?.text, text.decode().ok()?),
             Event::GeneralRef(reference) => {
                 let name = reference.decode().ok()?;
-                let text = &mut open.last_mut()?.text;
+                let text = open.last_mut()?.text.to_mut();
                 match reference.resolve_char_ref().ok()? {
                     Some(character) => text.push(character),
                     None => text.push_str(quick_xml::escape::resolve_predefined_entity(&name)?),
@@ -139,8 +199,23 @@ fn parse(document: &[u8]) -> Option<Element> {
     }
 }
 
-fn begin(tag: &BytesStart<'_>) -> Option<Element> {
-    let name = String::from_utf8(tag.local_name().as_ref().to_vec()).ok()?;
+/// Text goes on: a reference or a comment may lie in it.
+fn add<'d>(text: &mut Cow<'d, str>, more: Cow<'d, str>) {
+    match text.is_empty() {
+        true => *text = more,
+        false => text.to_mut().push_str(&more),
+    }
+}
+
+/// A name; that of anything in a listing is not copied.
+fn name(name: &[u8]) -> Option<Cow<'static, str>> {
+    let name = std::str::from_utf8(name).ok()?;
+    let known = KNOWN.iter().find(|known| **known == name);
+    Some(known.map_or_else(|| Cow::Owned(name.to_owned()), |known| Cow::Borrowed(*known)))
+}
+
+fn begin<'d>(tag: &BytesStart<'_>) -> Option<Element<'d>> {
+    let name = name(tag.local_name().as_ref())?;
     let attributes = tag.attributes().map(|attribute| {
         let attribute = attribute.ok()?;
         let name = String::from_utf8(attribute.key.as_ref().to_vec()).ok()?;
@@ -154,7 +229,7 @@ fn begin(tag: &BytesStart<'_>) -> Option<Element> {
     })
 }
 
-fn close(element: Element, open: &mut [Element], root: &mut Option<Element>) -> Option<()> {
+fn close<'d>(element: Element<'d>, open: &mut [Element<'d>], root: &mut Option<Element<'d>>) -> Option<()> {
     match open.last_mut() {
         Some(parent) => parent.children.push(element),
         None if root.is_none() => *root = Some(element),

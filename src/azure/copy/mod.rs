@@ -118,14 +118,14 @@ pub fn shown(exchange: &Exchange<'_>, store: &HeaderMap, len: PlainLen, headers:
 }
 
 /// The same in a listing.
-pub fn shown_in_list(exchange: &Exchange<'_>, properties: &mut Element, _stored: SealedLen, len: Option<u64>) {
+pub fn shown_in_list(exchange: &Exchange<'_>, properties: &mut Element<'_>, _stored: SealedLen, len: Option<u64>) {
     if let Some(source) = properties.child_mut("CopySource") {
-        source.text = own_address(exchange, &source.text);
+        source.text = own_address(exchange, &source.text).into();
     }
     if let Some(progress) = properties.child_mut("CopyProgress")
         && let Some(plain) = plain_progress(&progress.text, len.unwrap_or_default())
     {
-        progress.text = plain;
+        progress.text = plain.into();
     }
 }
 
