@@ -106,7 +106,7 @@ impl Drop for Running {
             audit::record(&Event::StreamCut {
                 tenant,
                 operation: self.operation,
-                reason: "lease_ended",
+                reason: self.over.why().map_or("lease_ended", |why| why.name()),
             });
         }
     }

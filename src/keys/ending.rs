@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFuture};
 
 use crate::keys::lease::{Grant, Lease};
+use crate::keys::refusal::Refusal;
 
 /// When the first of some leases ends. To hold it is no use of them, and renews nothing.
 ///
@@ -79,6 +80,13 @@ impl LeaseEnd {
         self.over.is_cancelled()
             || self.first.as_ref().is_some_and(ended)
             || self.more.as_ref().is_some_and(|more| more.grants().iter().any(ended))
+    }
+
+    /// Why, if one of them has ended: the first that has, in the order they came to count.
+    pub fn why(&self) -> Option<Refusal> {
+        let why = |grant: &Arc<Grant>| grant.live().err();
+        let of_more = || self.more.as_ref()?.grants().iter().find_map(why);
+        self.first.as_ref().and_then(why).or_else(of_more)
     }
 
     /// Waits for it.

@@ -110,7 +110,7 @@ impl Drop for Running {
             audit::record(&Event::StreamCut {
                 tenant: &self.container.tenant,
                 operation: self.operation,
-                reason: "lease_ended",
+                reason: self.over.why().map_or("lease_ended", |why| why.name()),
             });
         }
     }

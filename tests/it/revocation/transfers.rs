@@ -201,6 +201,8 @@ impl Transfers {
         }
         let event = &world.audit("acme", "stream_cut")[self.cuts];
         assert_eq!(event.field("operation"), "GetObject");
+        let ended = &world.audit("acme", "lease_ended");
+        assert_eq!(event.field("reason"), ended.last().unwrap().field("reason"), "{said}");
         assert!(event.in_request, "{said}: the audit has the request's id");
         for key in ["begun", "half", "almost"] {
             let stored = world.store_client(&bucket("acme")).get(key).await;

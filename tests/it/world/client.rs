@@ -135,7 +135,10 @@ impl Client {
         let body = Full::new(Bytes::copy_from_slice(body));
         match self.http.request(Request::from_parts(parts, body)).await {
             Ok(answer) => Answer::collect(answer).await,
-            Err(_) => Answer::default(),
+            Err(error) => {
+                println!("no answer to {key}: {error:?}");
+                Answer::default()
+            }
         }
     }
 
