@@ -75,8 +75,9 @@ enum Command {
         #[arg(long)]
         without_gate: bool,
     },
-    /// Play a customer of a running `dev`: disable-key, enable-key, rotate-key, delete-key, recover-key, remove-role, grant-role,
-    /// remove-app, install-app.
+    /// Play a customer of a running `dev`: in its vault and tenant (disable-key, enable-key, rotate-key, delete-key, recover-key, remove-role,
+    /// grant-role, remove-app, install-app), or in its CipherTrust Manager (cckm-disable, cckm-enable, cckm-rotate, cckm-soft-delete,
+    /// cckm-recover). An action that there is not has all of them named.
     DevCustomer {
         /// Where the running `dev` keeps its state.
         #[arg(long, value_name = "DIR", default_value = "portcullis-dev")]

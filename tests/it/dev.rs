@@ -59,6 +59,13 @@ fn a_gate_that_was_stopped_past_the_bound_lets_no_byte_go_when_it_wakes() {
 }
 
 #[test]
+fn what_is_done_in_cckm_arrives_through_the_vault() {
+    let dev = Dev::start("cckm");
+    dev.python("cckm.py", &[BINARY.as_ref(), &dev.data]);
+    assert!(dev.stop().success());
+}
+
+#[test]
 fn a_restart_finds_everything_again() {
     let dev = Dev::start("restart");
     dev.python("restart.py", &[&dev.data, Path::new("before")]);

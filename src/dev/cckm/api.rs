@@ -11,7 +11,9 @@ use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
+use crate::dev::cckm::Site;
 use crate::dev::cckm::book::Book;
+use crate::dev::cckm::console::Console;
 
 /// A sign-in is a few hundred bytes.
 const LARGEST_REQUEST: usize = 16 * 1024;
@@ -19,13 +21,16 @@ const LARGEST_REQUEST: usize = 16 * 1024;
 const PAGE: usize = 10;
 
 /// Answers one request.
-pub(super) async fn answer(book: Arc<Book>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+pub(super) async fn answer(site: Arc<Site>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
+    if let (Some(console), true) = (&site.console, Console::concerns(parts.uri.path())) {
+        return Ok(console.answer(&site.book, &parts));
+    }
     let body = Limited::new(body, LARGEST_REQUEST).collect().await;
     let body = body.map(|body| body.to_bytes()).unwrap_or_default();
     let bearer = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let bearer = bearer.and_then(|value| value.strip_prefix("Bearer "));
-    let (status, json) = decide(&book, &parts.method, &parts.uri, bearer, &body);
+    let (status, json) = decide(&site.book, &parts.method, &parts.uri, bearer, &body);
     let mut response = Response::new(Full::new(Bytes::from(json.to_string())));
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/json; charset=utf-8");

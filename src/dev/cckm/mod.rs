@@ -1,5 +1,5 @@
-//! A stand-in for Thales CipherTrust Manager with its CCKM, on loopback, for the tests: the REST API's shapes over TLS, and CCKM's
-//! actions, each carried out in the stand-in vault as CCKM does in Azure.
+//! A stand-in for Thales CipherTrust Manager with its CCKM, on loopback, for `portcullis dev` and the tests: the REST API's
+//! shapes over TLS, and CCKM's actions, each carried out in the stand-in vault as CCKM does in Azure.
 //!
 //! What it says of a key is a copy, as CCKM's is: what happens in the vault past it shows after [`Managed::synchronize`] only.
 //!
@@ -8,9 +8,11 @@
 
 mod api;
 mod book;
+mod console;
 
 use std::io;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -23,13 +25,20 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::dev::authority::AuthorityError;
 use crate::dev::cckm::book::Book;
+use crate::dev::cckm::console::Console;
 use crate::dev::standin::{ActionError, Customer, Standin};
 
 /// A running stand-in; it stops when dropped.
 pub struct Cckm {
-    book: Arc<Book>,
+    site: Arc<Site>,
     port: u16,
     serving: AbortHandle,
+}
+
+/// What is served.
+struct Site {
+    book: Book,
+    console: Option<Console>,
 }
 
 /// Why it does not start.
@@ -41,6 +50,9 @@ pub enum CckmStandinError {
     /// No certificate.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// There is no such customer.
+    #[error(transparent)]
+    Action(#[from] ActionError),
 }
 
 impl Cckm {
@@ -49,13 +61,50 @@ impl Cckm {
     /// # Errors
     /// No port, or no certificate.
     pub async fn start(standin: &Standin, username: &str, password: &str) -> Result<Self, CckmStandinError> {
+        let site = Site {
+            book: Book::new(username, password),
+            console: None,
+        };
+        Self::serve(standin, site).await
+    }
+
+    /// The same, with these customers' keys under management, and a console for other processes: `directory` says how to reach it
+    /// ([`control::act`](crate::dev::standin::control::act)). What it knows ends with it.
+    ///
+    /// # Errors
+    /// No port, no certificate, a customer that is unknown, or a directory that can't be written.
+    pub async fn with_console(
+        standin: &Standin,
+        (username, password): (&str, &str),
+        customers: &[&str],
+        directory: &Path,
+    ) -> Result<Self, CckmStandinError> {
+        let key = |name: &&str| ((*name).to_owned(), standin.customer(name), standin.key_url(name));
+        let mut bytes = [0; 16];
+        aws_lc_rs::rand::fill(&mut bytes).map_err(|_| io::Error::other("no random bytes"))?;
+        let site = Site {
+            book: Book::new(username, password),
+            console: Some(Console::new(hex::encode(bytes), customers.iter().map(key).collect())),
+        };
+        let started = Self::serve(standin, site).await?;
+        for name in customers {
+            started.manage(standin.customer(name), &standin.key_url(name))?;
+        }
+        std::fs::create_dir_all(directory)?;
+        if let Some(console) = &started.site.console {
+            console.write_contact(directory, started.port, standin.ca_file())?;
+        }
+        Ok(started)
+    }
+
+    async fn serve(standin: &Standin, site: Site) -> Result<Self, CckmStandinError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
         let issued = standin.certificate_authority().issue(&["localhost", "127.0.0.1"])?;
         let acceptor = TlsAcceptor::from(Arc::new(issued.server_config()?));
-        let book = Arc::new(Book::new(username, password));
-        let serving = tokio::spawn(serve(listener, acceptor, Arc::clone(&book))).abort_handle();
-        Ok(Self { book, port, serving })
+        let site = Arc::new(site);
+        let serving = tokio::spawn(serve(listener, acceptor, Arc::clone(&site))).abort_handle();
+        Ok(Self { site, port, serving })
     }
 
     /// `https://127.0.0.1:{port}`.
@@ -68,9 +117,9 @@ impl Cckm {
     /// # Errors
     /// There is no such customer.
     pub fn manage(&self, customer: Customer, key: &str) -> Result<Managed<'_>, ActionError> {
-        self.book.add(key);
+        self.site.book.add(key);
         let managed = Managed {
-            book: &self.book,
+            book: &self.site.book,
             customer,
             key: key.to_owned(),
         };
@@ -80,22 +129,22 @@ impl Cckm {
 
     /// From now on every request is answered so; `None` ends it.
     pub fn fail(&self, status: Option<StatusCode>) {
-        self.book.fail(status);
+        self.site.book.fail(status);
     }
 
     /// Takes back every token that was given.
     pub fn forget_tokens(&self) {
-        self.book.forget_tokens();
+        self.site.book.forget_tokens();
     }
 
     /// How often the password was sent.
     pub fn sign_ins(&self) -> u64 {
-        self.book.sign_ins()
+        self.site.book.sign_ins()
     }
 
     /// How often something was asked for that writes.
     pub fn writes(&self) -> u64 {
-        self.book.writes()
+        self.site.book.writes()
     }
 }
 
@@ -224,17 +273,17 @@ impl Managed<'_> {
     }
 }
 
-async fn serve(listener: TcpListener, acceptor: TlsAcceptor, book: Arc<Book>) {
+async fn serve(listener: TcpListener, acceptor: TlsAcceptor, site: Arc<Site>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 // Out of file descriptors, most likely: the next accept may do better.
                 let Ok((stream, _)) = accepted else { tokio::task::yield_now().await; continue };
-                let (acceptor, book) = (acceptor.clone(), Arc::clone(&book));
+                let (acceptor, site) = (acceptor.clone(), Arc::clone(&site));
                 connections.spawn(async move {
                     let Ok(stream) = acceptor.accept(stream).await else { return };
-                    let answer = service_fn(move |request| api::answer(Arc::clone(&book), request));
+                    let answer = service_fn(move |request| api::answer(Arc::clone(&site), request));
                     // Errors of a connection are the client's to notice.
                     let _ = http1::Builder::new()
                         .timer(TokioTimer::new())

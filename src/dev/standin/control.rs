@@ -1,5 +1,5 @@
 //! The control endpoint, `POST /stand-in/customers/{customer}/{action}`, and its client: how `portcullis dev-customer`, another
-//! process, plays the customer of a running stand-in.
+//! process, plays the customer of a running stand-in. The stand-in for CipherTrust Manager has one of its own, below its own directory.
 
 use std::fs;
 use std::io;
@@ -79,25 +79,24 @@ pub async fn act(data: &Path, customer: &str, action: &str) -> Result<String, Co
     }
 }
 
-/// Leaves word in `data` of how to reach this stand-in.
-pub(super) fn write_contact(data: &Path, cloud: &Cloud, ca: &Path) -> io::Result<()> {
-    let url = format!("https://127.0.0.1:{}", cloud.https_port);
+/// Leaves word in `data` of how to reach the stand-in on `port`, and of the secret that it asks for.
+pub(in crate::dev) fn write_contact(data: &Path, port: u16, token: &str, ca: &Path) -> io::Result<()> {
     let contact = Contact {
-        url,
+        url: format!("https://127.0.0.1:{port}"),
         ca: ca.to_owned(),
-        token: cloud.control_token.clone(),
+        token: token.to_owned(),
     };
     write_private(&data.join(FILE), &serde_json::to_vec_pretty(&contact)?)
 }
 
-/// One request to the control endpoint.
-pub(super) struct Call {
+/// One request to a control endpoint.
+pub(in crate::dev) struct Call {
     target: Option<(String, String)>,
     bearer: String,
 }
 
 impl Call {
-    pub(super) fn read(parts: &Parts) -> Self {
+    pub(in crate::dev) fn read(parts: &Parts) -> Self {
         let segments: Vec<&str> = parts
             .uri
             .path()
@@ -121,8 +120,21 @@ impl Call {
 
 /// Does what the call asks for.
 pub(super) fn answer(cloud: &Arc<Cloud>, call: &Call) -> Reply {
+    let act = |customer: &str, action: &str| {
+        let action = action.parse::<Action>()?;
+        Customer::new(Arc::clone(cloud), customer).act(action)
+    };
+    carry_out(call, &cloud.control_token, act)
+}
+
+/// Has `act` do for a customer what the call asks for, if it shows `token`; `act` says what changed.
+pub(in crate::dev) fn carry_out(
+    call: &Call,
+    token: &str,
+    act: impl FnOnce(&str, &str) -> Result<String, ActionError>,
+) -> Reply {
     let refused = |status, reason: &str| Reply::json(status, &json!({"error": reason}));
-    let (shown, secret) = (call.bearer.as_bytes(), cloud.control_token.as_bytes());
+    let (shown, secret) = (call.bearer.as_bytes(), token.as_bytes());
     if aws_lc_rs::constant_time::verify_slices_are_equal(shown, secret).is_err() {
         return refused(
             StatusCode::UNAUTHORIZED,
@@ -135,10 +147,7 @@ pub(super) fn answer(cloud: &Arc<Cloud>, call: &Call) -> Reply {
             "there is POST /stand-in/customers/{customer}/{action}, and nothing else",
         );
     };
-    let done = action
-        .parse::<Action>()
-        .and_then(|action| Customer::new(Arc::clone(cloud), customer).act(action));
-    match done {
+    match act(customer, action) {
         Ok(changed) => Reply::json(StatusCode::OK, &json!({"changed": changed})),
         Err(error) => refused(status(&error), &error.to_string()),
     }
@@ -146,7 +155,7 @@ pub(super) fn answer(cloud: &Arc<Cloud>, call: &Call) -> Reply {
 
 fn status(error: &ActionError) -> StatusCode {
     match error {
-        ActionError::UnknownCustomer(_) | ActionError::UnknownAction(_) => StatusCode::NOT_FOUND,
+        ActionError::UnknownCustomer(_) | ActionError::UnknownAction { .. } => StatusCode::NOT_FOUND,
         ActionError::KeyDeleted(_)
         | ActionError::KeyNotDeleted(_)
         | ActionError::KeyMissing(_)

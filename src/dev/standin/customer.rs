@@ -51,8 +51,8 @@ pub struct Administrator {
 pub enum ActionError {
     #[error("there is no customer {0}")]
     UnknownCustomer(String),
-    #[error("there is no action {0}; there are {all}", all = Action::names())]
-    UnknownAction(String),
+    #[error("there is no action {name}; there are {all}")]
+    UnknownAction { name: String, all: String },
     #[error("{0} is deleted")]
     KeyDeleted(String),
     #[error("{0} is not deleted")]
@@ -118,7 +118,10 @@ impl FromStr for Action {
 
     fn from_str(name: &str) -> Result<Self, ActionError> {
         let known = Self::ALL.into_iter().find(|action| action.name() == name);
-        known.ok_or_else(|| ActionError::UnknownAction(name.to_owned()))
+        known.ok_or_else(|| ActionError::UnknownAction {
+            name: name.to_owned(),
+            all: Self::names(),
+        })
     }
 }
 

@@ -126,7 +126,7 @@ impl Standin {
         let (authority, world, signer) = opened.await.map_err(|_| StandinError::Interrupted)??;
         let config = Arc::new(certificate(&authority, &world)?);
         let cloud = Arc::new(Cloud::new(world, signer, port(&https)?, port(&identity)?));
-        control::write_contact(&data, &cloud, authority.file())
+        control::write_contact(&data, cloud.https_port, &cloud.control_token, authority.file())
             .map_err(|source| StandinError::File { path: data, source })?;
         let serve = |listener, kind| tokio::spawn(server::serve(Arc::clone(&cloud), listener, kind)).abort_handle();
         let listeners = [

@@ -2,7 +2,9 @@
 //! before them the very gate that `serve` runs, from a configuration file that is left for reading.
 #![allow(clippy::print_stderr)] // a command's complaint
 
-use std::fmt::Write as _;
+mod azure;
+mod words;
+
 use std::fs::{File, Permissions, TryLockError};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,11 +17,13 @@ use http::{HeaderMap, Method};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::commands::dev_azure::{Account, AzureSide, Running};
+use crate::commands::dev::azure::{Account, Running};
+use crate::commands::dev::words::{configuration, shell_lines, what_to_serve, what_to_try};
 use crate::commands::hardening::{Hardened, harden};
 use crate::commands::serve::{self, ServeError};
 use crate::commands::{Outcome, say};
 use crate::config::Config;
+use crate::dev::cckm::{Cckm, CckmStandinError};
 use crate::dev::files;
 use crate::dev::standin::{Standin, StandinError, StandinOptions};
 use crate::dev::store::{self, Store};
@@ -27,8 +31,12 @@ use crate::telemetry::clock::Clock;
 use crate::upstream::sigv4::{Credential, SecretKey};
 use crate::upstream::{Call, Caller, StoreBody, StoreOptions};
 
-/// Where the stand-in keeps its state, below the data directory.
+pub use azure::AzureSide;
+
+/// Where the stand-in for Azure keeps its state, below the data directory.
 pub(super) const VAULT_FOLDER: &str = "vault";
+/// Where the one for CipherTrust Manager says how to reach it, likewise.
+pub(super) const CCKM_FOLDER: &str = "cckm";
 const REGION: &str = "us-east-1";
 const SYSTEM_CONTAINER: &str = "portcullis-system";
 
@@ -38,6 +46,10 @@ const TENANTS: [(&str, &str, &str); 2] = [
     ("globex", "globex-files", "PORTCULLISDEVGLBX001"),
 ];
 const STORE_ACCESS_KEY: &str = "PORTCULLISDEVSTORE01";
+/// Whose key CCKM manages: a customer that has its own vault.
+const CCKM_TENANT: &str = "acme";
+/// As whom the gate asks it.
+const CCKM_USER: &str = "portcullis";
 
 /// Where everything goes.
 pub struct DevOptions {
@@ -68,6 +80,8 @@ enum DevError {
     File { path: PathBuf, source: io::Error },
     #[error("the stand-in for Entra and Key Vault: {0}")]
     Standin(#[from] StandinError),
+    #[error("the stand-in for CipherTrust Manager: {0}")]
+    Cckm(#[from] CckmStandinError),
     #[error("the directory store: {0}")]
     Store(#[from] store::Error),
     #[error("the certificate: {0}")]
@@ -112,6 +126,8 @@ async fn run(options: DevOptions, hardened: &Hardened, shutdown: CancellationTok
         imds_port: options.imds_port,
     })
     .await?;
+    let user = (CCKM_USER, secret(data, "cckm")?);
+    let cckm = Cckm::with_console(&standin, (user.0, &user.1), &[CCKM_TENANT], &data.join(CCKM_FOLDER)).await?;
     let store_secret = secret(data, "store")?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.store_port)).await?;
     let credentials = vec![(STORE_ACCESS_KEY.to_owned(), store_secret.clone())];
@@ -126,7 +142,7 @@ async fn run(options: DevOptions, hardened: &Hardened, shutdown: CancellationTok
     certificate(data, &standin)?;
     let azure = azure_side(&options, data, &standin)?;
     let file = data.join("portcullis.toml");
-    let mut text = configuration(&options, &standin, server.address());
+    let mut text = configuration(&options, &standin, &cckm, server.address());
     text.extend(azure.iter().map(Running::configuration));
     write(&file, &text)?;
 
@@ -305,187 +321,4 @@ fn call(method: Method, bucket: &str) -> Call<'_> {
         headers: HeaderMap::new(),
         body: StoreBody::empty(),
     }
-}
-
-/// The configuration of the gate, as `portcullis serve --config` would take it.
-fn configuration(options: &DevOptions, standin: &Standin, store: SocketAddr) -> String {
-    let mut text = format!(
-        r#"# Written by `portcullis dev` at every start.
-dev = true
-
-[log]
-format = "text"
-filter = "info"
-
-{audit}[admin]
-address = "127.0.0.1:{admin}"
-
-[[listener]]
-address = "127.0.0.1:{s3}"
-
-[[listener]]
-address = "127.0.0.1:{s3_tls}"
-tls = {{ certificate = "gate.pem", key = "gate.key" }}
-
-[store.main]
-kind = "s3"
-endpoint = "http://{store}"
-region = "{REGION}"
-access_key_id = "{STORE_ACCESS_KEY}"
-secret_access_key = {{ file = "secrets/store" }}
-system_container = "{SYSTEM_CONTAINER}"
-
-[keys]
-revocation_bound = "5s"
-identity_bound = "60s"
-origin_secrets = [{{ file = "secrets/origin" }}]
-ca_file = "{ca}"
-imds_endpoint = "{imds}"
-
-# The customer's key in the customer's vault and tenant: managed identity, federated to a multitenant application.
-[identity.cross-tenant]
-kind = "federated"
-managed_identity = "{identity}"
-app = "{app}"
-authority = "{authority}"
-
-# The customer's key in the ISV's own vault.
-[identity.own-tenant]
-kind = "managed"
-managed_identity = "{identity}"
-
-[tenant.acme]
-key = "{acme}"
-identity = "cross-tenant"
-entra_tenant = "{acme_tenant}"
-
-[tenant.globex]
-key = "{globex}"
-identity = "own-tenant"
-"#,
-        // Gates that share a configuration can't share a trail.
-        audit = if options.gate {
-            "[audit]\ndirectory = \"audit\"\n\n"
-        } else {
-            ""
-        },
-        admin = options.admin_port,
-        s3 = options.s3_port,
-        s3_tls = options.s3_tls_port,
-        ca = standin.ca_file().display(),
-        imds = standin.imds_endpoint(),
-        identity = standin.identity_client_id(),
-        app = standin.app_client_id(),
-        authority = standin.authority(),
-        acme = standin.key_url("acme"),
-        acme_tenant = standin.tenant_id("acme"),
-        globex = standin.key_url("globex"),
-    );
-    for (tenant, bucket, access_key) in TENANTS {
-        let _ = write!(
-            text,
-            r#"
-[[credential]]
-access_key_id = "{access_key}"
-secret_access_key = {{ file = "secrets/{tenant}" }}
-tenants = ["{tenant}"]
-
-[bucket.{bucket}]
-tenant = "{tenant}"
-store = "main"
-"#
-        );
-    }
-    text
-}
-
-fn shell_lines(options: &DevOptions, data: &Path, standin: &Standin, keys: &[String]) -> String {
-    let mut text = format!(
-        "S3_ENDPOINT=http://127.0.0.1:{}\nS3_TLS_ENDPOINT=https://127.0.0.1:{}\nADMIN_ENDPOINT=http://127.0.0.1:{}\n\
-         VAULT_ENDPOINT=https://localhost:{}\nCA_FILE={}\nSTORE_DIR={}\nAWS_REGION={REGION}\n",
-        options.s3_port,
-        options.s3_tls_port,
-        options.admin_port,
-        options.vault_port,
-        quoted(standin.ca_file()),
-        quoted(&data.join("store").join("objects")),
-    );
-    for ((tenant, bucket, access_key), secret) in TENANTS.iter().zip(keys) {
-        let tenant = tenant.to_uppercase();
-        let _ = write!(
-            text,
-            "{tenant}_ACCESS_KEY_ID={access_key}\n{tenant}_SECRET_ACCESS_KEY={secret}\n{tenant}_BUCKET={bucket}\n"
-        );
-    }
-    text
-}
-
-/// A path as a shell reads it; bare where it needs no quotes.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = text
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"/._-+@:,".contains(&byte));
-    if plain {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
-fn what_to_serve(options: &DevOptions, store: SocketAddr, file: &Path) -> String {
-    format!(
-        r#"
-Everything but the gate is running.
-
-  store     http://{store}
-  vault     https://localhost:{vault}   (a stand-in for Entra and Key Vault)
-
-  portcullis serve --config {file}
-"#,
-        vault = options.vault_port,
-        file = quoted(file),
-    )
-}
-
-fn what_to_try(options: &DevOptions, environment: &Path, azure: &str) -> String {
-    let data = if options.data == Path::new("portcullis-dev") {
-        String::new()
-    } else {
-        format!(" --data {}", quoted(&options.data))
-    };
-    // `cargo run` puts it into no PATH.
-    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("portcullis"));
-    format!(
-        r#"
-Portcullis is running.
-
-  S3        http://127.0.0.1:{s3}   https://127.0.0.1:{s3_tls}
-{azure}  admin     http://127.0.0.1:{admin}/metrics
-  vault     https://localhost:{vault}   (a stand-in for Entra and Key Vault)
-
-Two tenants: acme (its key in its own vault, reached across tenants) and globex (its key in the ISV's vault). In another terminal:
-
-  set -a; . {environment}; set +a
-  export AWS_ACCESS_KEY_ID=$ACME_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY=$ACME_SECRET_ACCESS_KEY AWS_ENDPOINT_URL=$S3_ENDPOINT
-
-  aws s3api put-object --bucket $ACME_BUCKET --key hello.txt --body README.md
-  aws s3 ls s3://$ACME_BUCKET                     # the plaintext's size
-  ls -l $STORE_DIR/$ACME_BUCKET                    # what the store holds: sealed
-  {program} inspect $STORE_DIR/$ACME_BUCKET/hello.txt
-  aws s3 cp s3://$ACME_BUCKET/hello.txt -
-
-The customer says no, and within 5 seconds nothing of acme's is sealed or opened any more:
-
-  {program} dev-customer{data} acme disable-key
-  aws s3 cp s3://$ACME_BUCKET/hello.txt -          # KMS.DisabledException; globex is not affected
-  {program} dev-customer{data} acme enable-key
-"#,
-        program = quoted(&program),
-        s3 = options.s3_port,
-        s3_tls = options.s3_tls_port,
-        admin = options.admin_port,
-        vault = options.vault_port,
-        environment = quoted(environment),
-    )
 }
