@@ -4,71 +4,41 @@ use http::{HeaderMap, Method};
 use portcullis::dev::standin::{Customer, Fault, Gate, Operation};
 
 use super::{BOUND, DUE, entra_asked_anew, served_again, until, world};
-use crate::world::client::Answer;
-use crate::world::{World, vault};
+use crate::revocation::doors::Door;
+use crate::revocation::rows::{DENIED, DISABLED, GONE, Told, USAGE};
+use crate::world::vault;
 
 const FILE: &[u8] = b"words";
 
 type Act = fn(&Customer) -> String;
 
 /// What a customer can do in its vault, how it is undone, and what clients are told.
-const IN_THE_VAULT: [(Act, Act, u16, &str); 4] = [
-    (
-        |it| it.disable_key().unwrap(),
-        |it| it.enable_key().unwrap(),
-        400,
-        "KMS.DisabledException",
-    ),
-    (
-        |it| it.delete_key().unwrap(),
-        |it| it.recover_key().unwrap(),
-        400,
-        "KMS.NotFoundException",
-    ),
-    (
-        |it| it.remove_role().unwrap(),
-        |it| it.grant_role().unwrap(),
-        403,
-        "AccessDenied",
-    ),
+const IN_THE_VAULT: [(Act, Act, Told); 4] = [
+    (|it| it.disable_key().unwrap(), |it| it.enable_key().unwrap(), DISABLED),
+    (|it| it.delete_key().unwrap(), |it| it.recover_key().unwrap(), GONE),
+    (|it| it.remove_role().unwrap(), |it| it.grant_role().unwrap(), DENIED),
     (
         |it| it.set_key_ops(&["wrapKey"]).unwrap(),
         |it| it.set_key_ops(&["wrapKey", "unwrapKey"]).unwrap(),
-        400,
-        "KMS.InvalidKeyUsageException",
+        USAGE,
     ),
 ];
 
 /// What a customer can do in its Entra tenant.
-const IN_ENTRA: [(Act, Act, u16, &str); 3] = [
-    (
-        |it| it.disable_app().unwrap(),
-        |it| it.enable_app().unwrap(),
-        403,
-        "AccessDenied",
-    ),
-    (
-        |it| it.remove_app().unwrap(),
-        |it| it.install_app().unwrap(),
-        403,
-        "AccessDenied",
-    ),
-    (
-        |it| it.forget_app().unwrap(),
-        |it| it.install_app().unwrap(),
-        403,
-        "AccessDenied",
-    ),
+const IN_ENTRA: [(Act, Act, Told); 3] = [
+    (|it| it.disable_app().unwrap(), |it| it.enable_app().unwrap(), DENIED),
+    (|it| it.remove_app().unwrap(), |it| it.install_app().unwrap(), DENIED),
+    (|it| it.forget_app().unwrap(), |it| it.install_app().unwrap(), DENIED),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_no_of_the_vault_closes_every_operation_and_each_yes_opens_it() {
     let world = world(FILE).await;
     for (customer, other) in [("acme", "globex"), ("globex", "acme")] {
-        for (no, yes, status, code) in IN_THE_VAULT {
+        for (no, yes, told) in IN_THE_VAULT {
             let said = no(&world.standin.customer(customer));
             world.pass(DUE);
-            refused(&world, customer, &said, status, code).await;
+            refused(&world, customer, &said, &told).await;
             assert!(
                 world.client(other).get("file").await.is(FILE),
                 "{said}: {other} is served"
@@ -84,10 +54,10 @@ async fn each_no_of_the_vault_closes_every_operation_and_each_yes_opens_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_no_of_entra_closes_every_operation_and_each_yes_opens_it() {
     let world = world(FILE).await;
-    for (no, yes, status, code) in IN_ENTRA {
+    for (no, yes, told) in IN_ENTRA {
         let said = no(&world.standin.customer("acme"));
         entra_asked_anew(&world).await;
-        refused(&world, "acme", &said, status, code).await;
+        refused(&world, "acme", &said, &told).await;
         assert!(world.globex.get("file").await.is(FILE), "{said}: globex is served");
         yes(&world.standin.customer("acme"));
         served_again(&world, "acme", FILE).await;
@@ -108,16 +78,9 @@ async fn a_yes_asked_for_before_the_no_opens_nothing() {
     held.open();
     // The held yes extends the lease from when it was asked for, and not longer.
     world.pass(DUE);
-    refused(
-        &world,
-        "acme",
-        "disabled while a yes was on its way",
-        400,
-        "KMS.DisabledException",
-    )
-    .await;
+    refused(&world, "acme", "disabled while a yes was on its way", &DISABLED).await;
     world.pass(BOUND);
-    refused(&world, "acme", "still disabled", 400, "KMS.DisabledException").await;
+    refused(&world, "acme", "still disabled", &DISABLED).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,41 +104,38 @@ async fn a_key_that_is_rotated_and_its_old_version_disabled_at_once_shuts_nobody
     served_again(&world, "acme", FILE).await;
 }
 
-/// From the first refusal on, nothing is served; and it is every operation that is refused, with this code.
-pub(super) async fn refused(world: &World, customer: &str, said: &str, status: u16, code: &str) {
-    let client = world.client(customer);
-    let is = |answer: &Answer| (answer.status(), answer.code().as_str()) == (status, code);
-    let get = || client.get("file");
-    until(said, get, |answer| {
+/// From the first refusal on, nothing is served; and it is every operation that is refused so, and nothing that is stored.
+pub(super) async fn refused(door: &impl Door, customer: &str, said: &str, told: &Told) {
+    let (status, code) = door.words(told);
+    let read = || door.read(customer, "file");
+    until(said, read, |answer| {
         // Whose answer was on its way when the lease ended, it is cut.
-        assert!(
-            answer.is(FILE) || is(answer) || !answer.whole,
-            "{said}: {} {}",
-            answer.status(),
-            answer.code()
-        );
-        !answer.is(FILE)
+        let is_no = (answer.status(), door.code(answer).as_str()) == (status, code);
+        let served = answer.is(FILE);
+        assert!(served || is_no || !answer.whole, "{said}: {answer:?}");
+        !served
     })
     .await;
-    let empty = HeaderMap::new;
-    for (what, answer) in [
-        ("GET", client.get("file").await),
-        ("a range", client.get_range("file", "1-2").await),
-        ("LIST", client.get("?list-type=2").await),
-        ("PUT", client.send(Method::PUT, "new", empty(), b"new").await),
-        ("DELETE", client.send(Method::DELETE, "file", empty(), b"").await),
-    ] {
-        assert!(is(&answer), "{said}: {what}: {} {}", answer.status(), answer.code());
-        assert!(
-            !answer.headers.contains_key("retry-after"),
-            "{said}: no SDK is to try again"
-        );
-    }
-    assert_eq!(client.head("file").await.status(), status, "{said}: HEAD");
+    refused_everywhere(door, customer, said, told).await;
+    let world = door.world();
     let (no, ended) = (
         world.audit(customer, "key_refused"),
         world.audit(customer, "lease_ended"),
     );
     assert!(!no.is_empty() && !ended.is_empty(), "{said}: audited");
     assert_ne!(no.last().unwrap().field("reason"), "", "{said}");
+}
+
+/// Now it is every operation that is refused so; and of what they would have written, nothing is stored. Only where nobody has said
+/// no SDKs are to try again.
+pub(super) async fn refused_everywhere(door: &impl Door, customer: &str, said: &str, told: &Told) {
+    let (status, code) = door.words(told);
+    for (what, answer) in Box::pin(door.each_operation(customer)).await {
+        let refused = (answer.status(), door.code(&answer));
+        assert_eq!(refused, (status, code.to_owned()), "{said}: {what}: {answer:?}");
+        let again = answer.headers.contains_key("retry-after");
+        assert_eq!(again, status == 503, "{said}: {what}: {answer:?}");
+    }
+    assert_eq!(door.glance(customer).await.status(), status, "{said}: HEAD");
+    assert!(!door.is_stored(customer, "new").await, "{said}: nothing is stored");
 }

@@ -144,21 +144,15 @@ impl Client {
 
     /// Begins a GET on a connection of its own with a small window, and reads its head and no more.
     pub async fn begin_get(&self, key: &str) -> Stalled {
-        let mut stream = self.ask(Method::GET, key, None).await;
-        let mut got = Vec::new();
-        while !got.windows(4).any(|end| end == b"\r\n\r\n") {
-            assert_ne!(stream.read_buf(&mut got).await.unwrap(), 0, "no head");
-        }
-        assert!(got.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&got));
-        Stalled { stream, got }
+        let stream = self.ask(Method::GET, key, None).await;
+        Stalled::unread(stream).head(200).await
     }
 
     /// Begins a PUT of `len` bytes on a connection of its own, sends these, and no more.
     pub async fn begin_put(&self, key: &str, len: usize, first: &[u8]) -> Stalled {
         let mut stream = self.ask(Method::PUT, key, Some(len)).await;
         stream.write_all(first).await.unwrap();
-        let got = Vec::new();
-        Stalled { stream, got }
+        Stalled::unread(stream)
     }
 
     /// Begins a PUT that waits to be told to send its body (`Expect: 100-continue`), and gives the first head that comes back: an
@@ -186,16 +180,7 @@ impl Client {
             parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
         }
         self.sign(&mut parts, key, PayloadHash::Unsigned);
-        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-        let mut head = format!("{} {target} HTTP/1.1\r\n", parts.method);
-        for (name, value) in &parts.headers {
-            head.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
-        }
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(16 * 1024).unwrap();
-        let mut stream = socket.connect(self.address).await.unwrap();
-        stream.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
-        stream
+        send_head(self.address, &parts).await
     }
 
     fn sign(&self, parts: &mut Parts, key: &str, payload: PayloadHash) {
@@ -211,6 +196,20 @@ impl Client {
         let now = self.clock.now().system_time();
         self.signer.sign(parts, payload, now).unwrap();
     }
+}
+
+/// Sends a request's head on a connection of its own, with a small window.
+pub(super) async fn send_head(to: SocketAddr, parts: &Parts) -> TcpStream {
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let mut head = format!("{} {target} HTTP/1.1\r\n", parts.method);
+    for (name, value) in &parts.headers {
+        head.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
+    }
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    let mut stream = socket.connect(to).await.unwrap();
+    stream.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
+    stream
 }
 
 impl Answer {
@@ -233,7 +232,7 @@ impl Answer {
         self.status.is_some_and(|status| status.is_success()) && self.whole && self.body == plain
     }
 
-    async fn collect(answer: http::Response<hyper::body::Incoming>) -> Self {
+    pub(super) async fn collect(answer: http::Response<hyper::body::Incoming>) -> Self {
         let (parts, mut body) = answer.into_parts();
         let mut got = BytesMut::new();
         let whole = loop {
@@ -259,6 +258,22 @@ pub struct Stalled {
 }
 
 impl Stalled {
+    /// What was sent on this connection, and nothing read yet.
+    pub(super) fn unread(stream: TcpStream) -> Self {
+        let got = Vec::new();
+        Self { stream, got }
+    }
+
+    /// Reads the head of the answer, which must be this status's, and no more.
+    pub async fn head(mut self, status: u16) -> Self {
+        while !self.got.windows(4).any(|end| end == b"\r\n\r\n") {
+            assert_ne!(self.stream.read_buf(&mut self.got).await.unwrap(), 0, "no head");
+        }
+        let got = String::from_utf8_lossy(&self.got);
+        assert!(got.starts_with(&format!("HTTP/1.1 {status} ")), "{got}");
+        self
+    }
+
     /// Sends on.
     pub async fn send(mut self, more: &[u8]) -> Self {
         self.stream.write_all(more).await.unwrap();

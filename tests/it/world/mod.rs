@@ -15,6 +15,7 @@
 
 pub mod adversary;
 pub mod audit;
+pub mod azure;
 pub mod client;
 pub mod multipart;
 pub mod object;
@@ -312,7 +313,12 @@ impl World {
 
     /// Keys of their own, as a gate has them.
     pub fn keys(&self, store: &Arc<Store>) -> Keys {
-        let keyring: Arc<dyn Keyring> = Arc::new(StoreKeyring::new(Arc::clone(store)));
+        self.keys_of(StoreKeyring::new(Arc::clone(store)))
+    }
+
+    /// The same, with another keyring.
+    fn keys_of(&self, keyring: StoreKeyring) -> Keys {
+        let keyring: Arc<dyn Keyring> = Arc::new(keyring);
         let keys = CUSTOMERS.map(|customer| {
             let vault = self.vault(customer);
             TenantKey {
