@@ -3,6 +3,7 @@
 //!
 //! No test waits for a lease to run out: time jumps. What is waited for is the gate's own looking at its clock, once a second.
 
+mod blobs;
 mod copies;
 mod doors;
 mod no;

@@ -33,9 +33,10 @@ use portcullis::telemetry::clock::Clock;
 use portcullis::tenant::Pattern;
 use portcullis::upstream::shared_key::{AccountKey, Order, Plus, Scheme as Signed, Signable};
 use portcullis::upstream::{AzureCredential, AzureOptions, AzureStore, StoreKeyring, http_date};
+use tokio::io::AsyncWriteExt;
 
 use crate::world::adversary::Adversary;
-use crate::world::client::Answer;
+use crate::world::client::{Answer, Stalled, send_head};
 use crate::world::{CUSTOMERS, ORIGIN, SYSTEM_CONTAINER, World, any_port, listen};
 
 /// The container of every account.
@@ -202,6 +203,20 @@ impl BlobClient {
                 Answer::default()
             }
         }
+    }
+
+    /// Begins a request on a connection of its own with a small window, whose body is to be `len` bytes, sends these, and no more.
+    pub async fn begin(
+        &self,
+        method: Method,
+        target: &str,
+        headers: &[(&'static str, &str)],
+        len: Option<usize>,
+        first: &[u8],
+    ) -> Stalled {
+        let mut stream = send_head(self.address, &self.signed(method, target, headers, len)).await;
+        stream.write_all(first).await.unwrap();
+        Stalled::unread(stream)
     }
 
     fn signed(&self, method: Method, target: &str, headers: &[(&'static str, &str)], len: Option<usize>) -> Parts {
