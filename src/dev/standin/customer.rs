@@ -339,6 +339,11 @@ impl Customer {
         self.set_presence(Presence::NeverInstalled)
     }
 
+    /// Withdraws every consent to the application, and leaves it installed. Nothing that the ISV does needs one.
+    pub fn withdraw_consent(&self) -> Result<String, ActionError> {
+        self.set_presence(Presence::Unconsented)
+    }
+
     /// Opens or closes the vault's network.
     pub fn set_network(&self, network: Network) -> Result<String, ActionError> {
         self.change_roles(|vault, _| vault.network = network)?;
@@ -392,6 +397,7 @@ impl Customer {
         changed.ok_or_else(|| ActionError::NoApp(self.name.clone()))?;
         Ok(match presence {
             Presence::Installed => format!("the ISV's application is installed in {}'s tenant", self.name),
+            Presence::Unconsented => format!("the ISV's application has no consent in {}'s tenant", self.name),
             Presence::Disabled => format!("the ISV's application is disabled in {}'s tenant", self.name),
             Presence::Removed => format!("the ISV's application is removed from {}'s tenant", self.name),
             Presence::NeverInstalled => format!("the ISV's application is unknown in {}'s tenant", self.name),

@@ -135,7 +135,7 @@ fn token(cloud: &Cloud, call: &Call) -> Result<Reply, EntraError> {
         .installation(tenant, client_id)
         .ok_or(EntraError::AppNeverInstalled)?;
     match installation.presence {
-        Presence::Installed => {}
+        Presence::Installed | Presence::Unconsented => {}
         Presence::NeverInstalled => return Err(EntraError::AppNeverInstalled),
         Presence::Removed => return Err(EntraError::AppRemoved),
         Presence::Disabled => {

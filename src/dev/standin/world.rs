@@ -87,6 +87,9 @@ pub enum Presence {
     /// Never consented to: AADSTS700016.
     NeverInstalled,
     Installed,
+    /// Installed, but every consent is withdrawn: of client credentials' tokens that takes the `roles` claim, and Key Vault has none to
+    /// give (<https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference>), so they are issued as before.
+    Unconsented,
     /// Sign-in switched off: AADSTS7000112.
     Disabled,
     /// Deleted: AADSTS7000229. Entra keeps it for 30 days, so it comes back with its object id and its roles.

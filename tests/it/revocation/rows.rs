@@ -38,6 +38,9 @@ pub const DENIED: Told = told((403, "AccessDenied"), NO_TOKEN);
 /// Nobody has said no, and nobody yes.
 pub const CLOSED: Told = told((503, "ServiceUnavailable"), (503, "ServerBusy"));
 
+/// Nothing: it is served.
+pub const SERVED: Told = told((200, ""), (200, ""));
+
 const fn told(s3: (u16, &'static str), azure: (u16, &'static str)) -> Told {
     Told { s3, azure }
 }
@@ -195,6 +198,16 @@ pub fn silences_of_the_identity() -> Vec<Row> {
         shut("identity endpoint broken", imds(StatusCode::INTERNAL_SERVER_ERROR), "server_error"),
         shut("identity endpoint silent", Identity(Fault::silent()), "timeout"),
         shut("identity endpoint closes", Identity(Fault::dropped_before()), "unreachable"),
+    ]
+}
+
+/// What a customer can do beside its key, and the gate goes on: no proof is made of it.
+#[rustfmt::skip]
+pub fn unfelt() -> Vec<Row> {
+    use By::Customer;
+    vec![
+        // The token is the application's own, and none of its rights comes from a consent.
+        row("consent withdrawn", Customer(|it| drop(it.withdraw_consent()), |it| drop(it.install_app())), "", SERVED),
     ]
 }
 

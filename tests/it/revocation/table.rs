@@ -1,15 +1,16 @@
 //! The table of `rows.rs`, played at either door: each row is said by the stand-in in the service's own words, is recovered from
 //! without a restart, and leaves the other customer alone. What is said at all is the table of `docs/KEYS.md`.
 
-use portcullis::dev::standin::Customer;
+use portcullis::dev::standin::{Customer, Operation};
 
-use super::{BOUND, DUE, IDENTITY, azure, entra_asked_anew, served_again, until, world};
+use super::{BOUND, DUE, IDENTITY, asked_anew, azure, entra_asked_anew, served_again, until, world};
 use crate::revocation::doors::Door;
 use crate::revocation::no::{refused, refused_everywhere};
 use crate::revocation::rows::{
     By, OUT_OF_DATE, Row, Stage, nos_of_entra, nos_of_the_vault, silences_of_the_identity, silences_of_the_vault,
+    unfelt,
 };
-use crate::world::World;
+use crate::world::{CUSTOMERS, World};
 
 const FILE: &[u8] = b"words";
 
@@ -76,6 +77,18 @@ async fn each_date_of_the_key_to_azure() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_withdrawal_is_not_felt_by_s3() {
+    play_unfelt(&world(FILE).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_withdrawal_is_not_felt_by_azure() {
+    if let Some(door) = azure(FILE).await {
+        play_unfelt(&door).await;
+    }
+}
+
 async fn play_nos_of_the_vault(door: &impl Door) {
     for row in nos_of_the_vault() {
         row.say(&stage(door.world()));
@@ -118,6 +131,27 @@ async fn play_silences_of_the_identity(door: &impl Door, rows: &[Row]) {
         row.shuts(door).await;
         if matches!(row.by, By::Entra(_)) {
             row.leaves_the_other_alone(door).await;
+        }
+        row.mended(door).await;
+    }
+}
+
+/// Longer than any token or proof of before counts.
+async fn play_unfelt(door: &impl Door) {
+    let world = door.world();
+    let exchanges = || world.standin.entra("acme").count(Operation::Token);
+    for row in unfelt() {
+        row.say(&stage(world));
+        let (before, began) = (exchanges(), world.clock.now());
+        while world.clock.now().since(began) <= IDENTITY + BOUND {
+            asked_anew(door, &CUSTOMERS).await;
+            let read = door.read("acme", "file").await;
+            assert!(read.is(FILE), "{}: {read:?}", row.what);
+            assert_eq!(read.status(), door.words(&row.told).0, "{}", row.what);
+        }
+        assert!(exchanges() > before, "{}: Entra was asked anew", row.what);
+        for event in ["key_refused", "lease_ended", "request_refused"] {
+            assert_eq!(world.audit("acme", event), [], "{}", row.what);
         }
         row.mended(door).await;
     }
