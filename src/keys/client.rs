@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 
+use crate::keys::identity::EntraId;
 use crate::keys::refusal::Refusal;
 use crate::keys::service::{KeyState, KeyVault, VaultSession, Wrapped};
 use crate::keys::vault::{self, Session, Vault};
@@ -20,6 +21,10 @@ struct Connected {
 impl KeyVault for Vault {
     fn host(&self) -> &str {
         self.key().vault()
+    }
+
+    fn application(&self) -> Option<&str> {
+        Self::application(self).map(EntraId::as_str)
     }
 
     async fn session(&self) -> Result<Arc<dyn VaultSession>, Refusal> {

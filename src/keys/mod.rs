@@ -13,6 +13,7 @@ pub mod key_url;
 pub mod lease;
 #[cfg(test)]
 mod lease_tests;
+mod publisher;
 pub mod refusal;
 pub mod rewrap;
 mod rewrapped;
@@ -41,6 +42,7 @@ pub use tenant::{Recheck, TenantKey};
 pub use terms::{CleanUp, Expired, Terms, WhenRevoked};
 
 use crate::keys::budget::{Budget, Budgets, Share};
+use crate::keys::publisher::Publishers;
 use crate::keys::refusal::{Service, Unavailable};
 use crate::keys::service::Keyring;
 use crate::keys::session::Shares;
@@ -115,6 +117,7 @@ impl Keys {
         budgets: Budgets,
     ) -> Self {
         let entra = Budget::new(Service::Entra, budgets.entra, clock.clone());
+        let publishers = Arc::new(Publishers::new(bounds.identity));
         let mut vaults: HashMap<String, Arc<Budget>> = HashMap::new();
         let tenants = tenants.into_iter().map(|key| {
             let vault = vaults
@@ -127,6 +130,7 @@ impl Keys {
             let shares = Shares {
                 vault: share(vault),
                 entra: share(&entra),
+                publishers: Arc::clone(&publishers),
             };
             let (origin, keyring) = (Arc::clone(origin), Arc::clone(keyring));
             let name = Arc::clone(&key.tenant);

@@ -16,6 +16,11 @@ use crate::telemetry::clock::Moment;
 pub trait KeyVault: Send + Sync {
     /// Which vault it is in: all keys of one share a budget of calls.
     fn host(&self) -> &str;
+    /// The client id of the application that Entra gives its tokens to, which other tenants may share; `None` where the identity is
+    /// its own.
+    fn application(&self) -> Option<&str> {
+        None
+    }
     /// Exchanges a token now, past every cache, and gives a session that uses it.
     async fn session(&self) -> Result<Arc<dyn VaultSession>, Refusal>;
 }

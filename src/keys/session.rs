@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::keys::Bounds;
 use crate::keys::budget::{Purpose, Share};
+use crate::keys::publisher::Publishers;
 use crate::keys::refusal::{Refusal, Unavailable};
 use crate::keys::service::{KeyState, KeyVault, VaultSession, Wrapped};
 use crate::seal::KeyVersion;
@@ -30,10 +31,11 @@ pub(super) struct Sessions {
     listeners: Mutex<Vec<Listener>>,
 }
 
-/// The tenant's parts in the budgets of its vault and of Entra.
+/// What the tenant shares with others: the budgets of its vault and of Entra, and perhaps its application.
 pub(super) struct Shares {
     pub(super) vault: Share,
     pub(super) entra: Share,
+    pub(super) publishers: Arc<Publishers>,
 }
 
 /// The calls that prove nothing, each made when the vault's budget lets it. It can't unwrap: that is [`Sessions::to_prove`]'s.
@@ -229,6 +231,13 @@ impl Sessions {
         let asked = self.clock.now();
         let answer = self.vault.session().await;
         metrics::token_exchange(answer.as_ref().map_or_else(|refusal| refusal.name(), |_| "yes"));
+        if let Some(application) = self.vault.application() {
+            let told = answer.as_ref().map(|_| ()).map_err(|refusal| *refusal);
+            let tenant = &self.shares.entra.tenant;
+            self.shares
+                .publishers
+                .heard(application, tenant, told, self.clock.now());
+        }
         match answer {
             Ok(session) => {
                 *self.state() = State {
@@ -277,7 +286,8 @@ impl Sessions {
         let this = Arc::clone(self);
         tokio::spawn(async move {
             if let Err(refusal) = this.exchange().await {
-                tracing::warn!(reason = refusal.name(), "the token could not be exchanged anew");
+                let tenant = &this.shares.entra.tenant;
+                tracing::warn!(%tenant, reason = refusal.name(), "the token could not be exchanged anew");
             }
             this.refreshing.store(false, Ordering::Release);
         });

@@ -107,6 +107,11 @@ impl Vault {
         &self.key
     }
 
+    /// The application that Entra gives the tokens to, if it is not the proxy's own identity.
+    pub fn application(&self) -> Option<&EntraId> {
+        self.identity.application()
+    }
+
     /// Exchanges a token now and opens a session with it. A disabled or removed application shows here and nowhere else.
     pub async fn session(&self) -> Result<Session, Refusal> {
         let token = self.identity.exchange(&self.transport, self.key.scope()).await?;

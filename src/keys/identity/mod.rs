@@ -200,6 +200,17 @@ impl Identity {
             Self::Managed { .. } | Self::AzureArc(_) => None,
         }
     }
+
+    /// The application that stands in the customer's tenant, where there is one between the proxy and the key.
+    pub fn application(&self) -> Option<&EntraId> {
+        match self {
+            Self::Federated { app, .. }
+            | Self::Workload { app, .. }
+            | Self::Certificate { app, .. }
+            | Self::Secret { app, .. } => Some(app),
+            Self::Managed { .. } | Self::AzureArc(_) => None,
+        }
+    }
 }
 
 fn refusal(seen: Seen) -> Refusal {

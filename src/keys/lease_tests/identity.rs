@@ -1,6 +1,11 @@
 //! The second clock: the application behind the tokens.
 
-use super::world::{BOUND, IDENTITY, TENANT, World, pass, seconds, throttled};
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use super::world::{BOUND, Desk, IDENTITY, TENANT, World, pass, seconds, throttled};
+use crate::keys::Terms;
+use crate::keys::budget::Budgets;
 use crate::keys::refusal::{Blocked, Revoked, Service};
 
 #[tokio::test(start_paused = true)]
@@ -109,4 +114,73 @@ async fn a_token_that_the_vault_does_not_take_is_replaced() {
     pass(seconds(30)).await;
     assert!(lease.check().is_ok());
     assert_eq!(world.vault.set().exchanges, exchanges + 1);
+}
+
+/// Their customers are refused with the reason as ever: whoever deactivates an application, its tokens are gone.
+#[tokio::test(start_paused = true)]
+async fn an_application_that_several_tenants_lose_at_once_is_named_in_the_log() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::ERROR)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let (world, desk) = (World::new(), Arc::new(Desk::default()));
+    let tenants = ["a", "b", "c", "d"];
+    let at_desks = tenants.map(|name| (name, if name == "a" { &world.vault } else { &desk }, name));
+    let gate = world.gate_of(Terms::default(), Budgets::default(), &at_desks);
+    let leases = async || {
+        let mut leases = Vec::new();
+        for tenant in tenants {
+            leases.push(gate.to_write(tenant).await);
+        }
+        leases
+    };
+    // One customer's own no.
+    let all = leases().await;
+    assert!(all.iter().all(Result::is_ok));
+    world.vault.set().entra = Some(Revoked::AppDisabled.into());
+    pass(IDENTITY).await;
+    assert!(
+        all[1].as_ref().is_ok_and(|lease| lease.check().is_ok()),
+        "another is served"
+    );
+    assert_eq!(lines.text(), "");
+    // Everybody's.
+    desk.set().entra = Some(Revoked::AppDisabled.into());
+    pass(IDENTITY).await;
+    for lease in leases().await {
+        assert_eq!(lease.err(), Some(Revoked::AppDisabled.into()));
+    }
+    let said = lines.text();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    for part in [
+        "application=\"one-application\"",
+        "tenants=3",
+        "deactivated by its publisher",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

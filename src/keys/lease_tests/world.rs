@@ -53,16 +53,21 @@ impl World {
     /// A gate whose tenants have agreed to these terms.
     pub fn gate_on(&self, terms: Terms, budgets: Budgets, hosts: [&str; 2]) -> Arc<Keys> {
         let tenants = [(TENANT, &self.vault, hosts[0]), ("other", &self.other, hosts[1])];
-        let tenants = tenants.map(|(name, desk, host)| TenantKey {
-            tenant: name.into(),
+        self.gate_of(terms, budgets, &tenants)
+    }
+
+    /// A gate of these tenants, each at a desk behind a host, and all of them with one application.
+    pub fn gate_of(&self, terms: Terms, budgets: Budgets, tenants: &[(&str, &Arc<Desk>, &str)]) -> Arc<Keys> {
+        let tenants = tenants.iter().map(|(name, desk, host)| TenantKey {
+            tenant: (*name).into(),
             cmk: cmk(name),
             terms,
-            vault: Box::new(Door(Arc::clone(desk), self.clock.clone(), host.to_owned())),
+            vault: Box::new(Door(Arc::clone(desk), self.clock.clone(), (*host).to_owned())),
         });
         let ring: Arc<dyn Keyring> = Arc::clone(&self.ring) as Arc<dyn Keyring>;
         let bounds = Bounds::new(BOUND, IDENTITY);
         Arc::new(Keys::new(
-            tenants.into(),
+            tenants.collect(),
             &self.origin,
             &ring,
             &self.clock,
@@ -218,6 +223,10 @@ struct Visit {
 impl KeyVault for Door {
     fn host(&self) -> &str {
         &self.2
+    }
+
+    fn application(&self) -> Option<&str> {
+        Some("one-application")
     }
 
     async fn session(&self) -> Result<Arc<dyn VaultSession>, Refusal> {
