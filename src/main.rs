@@ -101,8 +101,9 @@ enum Command {
         /// DEKs under whichever older version; this is the default.
         #[arg(long, conflicts_with = "from")]
         all: bool,
-        /// Look through this bucket's objects too, for DEKs that the keyring has lost. May be given several times.
-        #[arg(long, value_name = "BUCKET")]
+        /// Look through the objects of this bucket, or of this container of an account, too, for DEKs that the keyring has lost. May
+        /// be given several times.
+        #[arg(long, value_name = "BUCKET|ACCOUNT/CONTAINER")]
         scan: Vec<String>,
     },
     /// Look at an audit trail: check its chains, or take a tenant's lines out of it.

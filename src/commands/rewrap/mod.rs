@@ -1,10 +1,11 @@
 //! `portcullis rewrap`: wraps tenants' DEKs again under the newest version of their keys, and says which versions can go.
 //!
 //! It runs beside gates, from any machine that has the gate's configuration and identity, and may be broken off and run again.
-//! It goes by the keyring; `--scan` looks through a bucket's objects besides, for DEKs that the keyring has lost.
+//! It goes by the keyring; `--scan` looks through a bucket's or a container's objects besides, for DEKs that the keyring has lost.
 #![allow(clippy::print_stderr)] // progress, and a command's complaint
 
 mod scan;
+mod shelf;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -14,9 +15,10 @@ use std::time::{Duration, Instant};
 
 use crate::commands::hardening::harden;
 use crate::commands::rewrap::scan::Scan;
+use crate::commands::rewrap::shelf::Shelf;
 use crate::commands::serve::{self, runtime};
 use crate::commands::{Outcome, say};
-use crate::config::{Bucket, Config};
+use crate::config::{AzureAccount, Bucket, Config};
 use crate::keys::rewrap::{Found, Rewrap, RewrapError};
 use crate::keys::service::Record;
 use crate::keys::transport::Transport;
@@ -25,7 +27,7 @@ use crate::keys::{Keys, TenantKey};
 use crate::seal::KeyVersion;
 use crate::telemetry::clock::Clock;
 use crate::telemetry::logs;
-use crate::upstream::Store;
+use crate::upstream::{AzureStore, Store};
 
 /// Progress is told so often.
 const TOLD: Duration = Duration::from_secs(1);
@@ -38,7 +40,7 @@ pub struct RewrapOptions<'a> {
     pub tenant: Option<&'a str>,
     /// Only the DEKs under this version of the key; those under any older one, if `None`.
     pub from: Option<KeyVersion>,
-    /// Buckets whose objects are looked through for DEKs that the keyring does not have.
+    /// Buckets, and containers as `account/container`, whose objects are looked through for DEKs that the keyring does not have.
     pub scan: &'a [String],
 }
 
@@ -80,8 +82,10 @@ async fn run(options: &RewrapOptions<'_>) -> Result<Outcome, String> {
             None => {}
         }
     }
-    for bucket in options.scan {
-        parts.scan(bucket, &mut rewraps).await?;
+    for place in options.scan {
+        if !parts.scan(place, &mut rewraps).await? {
+            outcome = Outcome::Found;
+        }
     }
     for (tenant, rewrap) in &mut rewraps {
         if !of_tenant(tenant, rewrap, options.from).await {
@@ -167,7 +171,9 @@ struct Parts {
     tenants: Vec<Arc<str>>,
     keys: Keys,
     stores: HashMap<String, Arc<Store>>,
+    azure_stores: HashMap<String, Arc<AzureStore>>,
     buckets: Vec<Bucket>,
+    accounts: Vec<AzureAccount>,
 }
 
 impl Parts {
@@ -192,18 +198,18 @@ impl Parts {
             tenants,
             keys,
             stores,
+            azure_stores,
             buckets: config.buckets,
+            accounts: config.accounts,
         })
     }
 
-    /// Looks through a bucket and hands each tenant what it has there.
-    async fn scan(&self, bucket: &str, rewraps: &mut BTreeMap<Arc<str>, Rewrap>) -> Result<(), String> {
-        let is_meant = |it: &&Bucket| it.name.whole(bucket).is_some();
-        // As in the gate, the name that fixes most counts.
-        let configured = self.buckets.iter().filter(is_meant).max_by_key(|it| it.name.fixed());
-        let configured = configured.ok_or_else(|| format!("no bucket {bucket} is configured"))?;
-        let store = self.stores.get(&configured.store);
-        let store = store.ok_or_else(|| format!("no store {} is configured", configured.store))?;
+    /// Looks through a bucket or a container and hands each tenant what it has there. Whether all of it was seen.
+    async fn scan(&self, place: &str, rewraps: &mut BTreeMap<Arc<str>, Rewrap>) -> Result<bool, String> {
+        let shelf = match place.split_once('/') {
+            Some((account, container)) => self.container(account, container)?,
+            None => self.bucket(place)?,
+        };
         let (mut new, mut foreign) = (0_usize, 0_usize);
         let take = |record: Record| {
             let taken: Vec<Found> = rewraps.values_mut().map(|rewrap| rewrap.find(record.clone())).collect();
@@ -214,19 +220,52 @@ impl Parts {
         let tell = |seen: scan::Seen| {
             if told.elapsed() >= TOLD {
                 told = Instant::now();
-                eprintln!("{bucket}: {} objects", seen.sealed + seen.other);
+                eprintln!("{place}: {} objects", seen.sealed + seen.other + seen.archived);
             }
         };
-        let seen = Scan { store, bucket }.run(take, tell).await;
-        let seen = seen.map_err(|error| format!("{bucket}: {error}"))?;
+        let seen = Scan { shelf }.run(take, tell).await;
+        let seen = seen.map_err(|error| format!("{place}: {error}"))?;
+        let unseen = match shelf {
+            Shelf::S3 { .. } => "older versions of objects, and uploads in parts that are still open",
+            Shelf::Azure { .. } => {
+                "snapshots and older versions of blobs, what is soft-deleted, and blocks that are not committed"
+            }
+        };
         say(&format!(
-            "{bucket}: {} sealed and {} other objects looked at; {} that the keyring does not have, {} of other tenants. \
-             Not looked at: older versions of objects, and uploads in parts that are still open",
+            "{place}: {} sealed and {} other objects looked at; {} that the keyring does not have, {} of other tenants. \
+             Not looked at: {unseen}",
             seen.sealed,
             seen.other,
             deks(new),
             foreign
         ));
-        Ok(())
+        if seen.archived > 0 {
+            say(&format!(
+                "{place}: {} in an archive can't be read: bring them back and run this again before a version of the key goes",
+                counted(usize::try_from(seen.archived).unwrap_or(usize::MAX), "object")
+            ));
+        }
+        Ok(seen.archived == 0)
+    }
+
+    fn bucket<'a>(&'a self, bucket: &'a str) -> Result<Shelf<'a>, String> {
+        let is_meant = |it: &&Bucket| it.name.whole(bucket).is_some();
+        // As in the gate, the name that fixes most counts.
+        let configured = self.buckets.iter().filter(is_meant).max_by_key(|it| it.name.fixed());
+        let configured = configured.ok_or_else(|| format!("no bucket {bucket} is configured"))?;
+        let store = self.stores.get(&configured.store);
+        let store = store.ok_or_else(|| format!("no store {} is configured", configured.store))?;
+        Ok(Shelf::S3 { store, bucket })
+    }
+
+    fn container<'a>(&'a self, account: &str, container: &'a str) -> Result<Shelf<'a>, String> {
+        let configured = self.accounts.iter().find(|it| it.name == account);
+        let configured = configured.ok_or_else(|| format!("no account {account} is configured"))?;
+        if !configured.rules.iter().any(|rule| rule.name.whole(container).is_some()) {
+            return Err(format!("no container {container} of account {account} is configured"));
+        }
+        let store = self.azure_stores.get(&configured.store);
+        let store = store.ok_or_else(|| format!("no store {} is configured", configured.store))?;
+        Ok(Shelf::Azure { store, container })
     }
 }

@@ -1,33 +1,28 @@
-//! A bucket's objects looked through for the DEKs that they name: what a keyring that was lost, or set back, no longer tells.
+//! A bucket's or a container's objects looked through for the DEKs that they name: what a keyring that was lost, or set back, no
+//! longer tells.
 //!
-//! No key is needed. Of a whole object its first 704 bytes are read, of one made of parts every part's header, each found by the
-//! length in the one before it, and the footer's, which stands last. Nothing read is believed here.
+//! No key is needed. Of a whole object its first 704 bytes are read, of one made of parts or blocks every segment's header, each
+//! found by the length in the one before it, and the footer's, which stands last; of an append blob every block's. Nothing read is
+//! believed here.
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::header::{CONTENT_RANGE, RANGE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use quick_xml::Reader;
-use quick_xml::events::Event;
+use http::StatusCode;
 
+use crate::commands::rewrap::shelf::{Shelf, Shown};
 use crate::keys::service::Record;
-use crate::seal::{DekId, HEADER_LEN, Header, Kind};
-use crate::upstream::{Call, Caller, Store, StoreBody, StoreError, collect};
+use crate::seal::{DekId, HEADER_LEN, Header, KeyVersion, Kind};
+use crate::upstream::StoreError;
 
-/// A page of 1,000 names of 1,024 characters, each escaped, is under this.
-const LARGEST_PAGE: usize = 16 << 20;
 /// Objects looked at at a time.
 const AT_A_TIME: usize = 16;
-/// A multipart object has no more segments than this, so a walk that is longer is a lie of the store's.
+/// No object has more segments than this, so a walk that is longer is a lie of the store's.
 const MOST_SEGMENTS: usize = 50_000;
 
-/// A bucket to look through.
+/// Something to look through.
 pub struct Scan<'a> {
-    pub store: &'a Store,
-    pub bucket: &'a str,
+    pub shelf: Shelf<'a>,
 }
 
 /// What was looked at.
@@ -37,6 +32,14 @@ pub struct Seen {
     pub sealed: u64,
     /// Objects that bear none, or none that this release reads.
     pub other: u64,
+    /// Objects that the store does not show before they are brought back from an archive. What they name is not known.
+    pub archived: u64,
+}
+
+/// What one object named.
+enum Look {
+    Records(Vec<Record>),
+    Archived,
 }
 
 /// Why a bucket could not be looked through.
@@ -52,13 +55,6 @@ pub enum ScanError {
     Object(String),
 }
 
-/// A page of names, as they stand in the store.
-#[derive(Default)]
-struct Page {
-    names: Vec<String>,
-    truncated: bool,
-}
-
 impl Scan<'_> {
     /// Looks through the bucket and hands each DEK's envelope to `found`, once for every version of the CMK that it is met under.
     /// `told` hears how many objects have been looked at, page by page.
@@ -69,12 +65,18 @@ impl Scan<'_> {
         let (mut seen, mut after) = (Seen::default(), None::<String>);
         let mut met = BTreeSet::new();
         loop {
-            let page = self.page(after.as_deref()).await?;
+            let page = self.shelf.page(after.as_deref()).await?;
             let mut looks = stream::iter(&page.names)
                 .map(|name| self.object(name))
                 .buffer_unordered(AT_A_TIME);
-            while let Some(records) = looks.next().await {
-                let records = records?;
+            while let Some(look) = looks.next().await {
+                let records = match look? {
+                    Look::Records(records) => records,
+                    Look::Archived => {
+                        seen.archived += 1;
+                        continue;
+                    }
+                };
                 match records.is_empty() {
                     true => seen.other += 1,
                     false => seen.sealed += 1,
@@ -87,111 +89,87 @@ impl Scan<'_> {
             }
             drop(looks);
             told(seen);
-            let last = page.names.last().cloned();
-            match (page.truncated, last) {
-                (false, _) => return Ok(seen),
+            match page.next {
+                None => return Ok(seen),
                 // A store that repeats itself would never end.
-                (true, Some(last)) if after.as_ref().is_none_or(|after| *after < last) => after = Some(last),
-                (true, _) => return Err(ScanError::Listing),
+                next if next == after => return Err(ScanError::Listing),
+                next => after = next,
             }
-        }
-    }
-
-    async fn page(&self, after: Option<&str>) -> Result<Page, ScanError> {
-        let after = after
-            .map(|after| format!("&start-after={}", utf8_percent_encode(after, NON_ALPHANUMERIC)))
-            .unwrap_or_default();
-        let query = format!("list-type=2&encoding-type=url{after}");
-        let (status, _, body) = self.ask("", &query, HeaderMap::new()).await?;
-        match status {
-            StatusCode::OK => page(&body).ok_or(ScanError::Listing),
-            status => Err(ScanError::Status(status)),
         }
     }
 
     /// The DEKs of one object; none if it bears no seal, or went away.
-    async fn object(&self, name: &str) -> Result<Vec<Record>, ScanError> {
-        let Some((header, total)) = self.header(name, 0).await? else {
-            return Ok(Vec::new());
+    async fn object(&self, name: &str) -> Result<Look, ScanError> {
+        let (header, total) = match self.header(name, 0).await? {
+            Seal::Header(header, total) => (header, total),
+            Seal::None => return Ok(Look::Records(Vec::new())),
+            Seal::Archived => return Ok(Look::Archived),
         };
         let mut records = vec![record(&header)];
-        let mut met: BTreeSet<DekId> = records.iter().map(|record| record.dek).collect();
+        let mut met: BTreeSet<_> = records.iter().map(key).collect();
         let mut add = |header: &Header| {
-            if met.insert(header.core().dek_id()) {
-                records.push(record(header));
+            let record = record(header);
+            if met.insert(key(&record)) {
+                records.push(record);
             }
         };
         let lost = || ScanError::Object(name.to_owned());
-        if !matches!(header.core().kind(), Kind::Part | Kind::Block) {
-            return Ok(records);
+        let kind = header.core().kind();
+        if matches!(kind, Kind::Whole | Kind::Footer) {
+            return Ok(Look::Records(records));
         }
         let (mut at, mut header) = (0_u64, header);
         for _ in 0..MOST_SEGMENTS {
-            let len = header.core().plain_len().segment().ok_or_else(lost)?;
-            at = at.checked_add(len.0).ok_or_else(lost)?;
+            let len = header.core().plain_len();
+            let len = if kind == Kind::Append {
+                len.append()
+            } else {
+                len.segment()
+            };
+            at = at.checked_add(len.ok_or_else(lost)?.0).ok_or_else(lost)?;
+            if kind == Kind::Append && at >= total {
+                return Ok(Look::Records(records));
+            }
             match self.header(name, at).await? {
-                Some((next, _)) if matches!(next.core().kind(), Kind::Part | Kind::Block) => {
+                Seal::Header(next, _) if next.core().kind() == kind => {
                     add(&next);
                     header = next;
                 }
+                // A blob of blocks that are none of a gate's, or that went away.
+                Seal::Header(..) | Seal::None if kind == Kind::Append => return Err(lost()),
                 // Padding, and then the footer.
-                _ => {
+                Seal::Header(..) | Seal::None => {
                     let footer = total.checked_sub(HEADER_LEN as u64).ok_or_else(lost)?;
-                    let (footer, _) = self.header(name, footer).await?.ok_or_else(lost)?;
-                    add(&footer);
-                    return Ok(records);
+                    match self.header(name, footer).await? {
+                        Seal::Header(footer, _) => add(&footer),
+                        Seal::None | Seal::Archived => return Err(lost()),
+                    }
+                    return Ok(Look::Records(records));
                 }
+                Seal::Archived => return Ok(Look::Archived),
             }
         }
         Err(lost())
     }
 
     /// The header that begins at `at`, if one does, and the object's size.
-    async fn header(&self, name: &str, at: u64) -> Result<Option<(Header, u64)>, ScanError> {
-        let mut headers = HeaderMap::new();
-        let last = at.saturating_add(HEADER_LEN as u64 - 1);
-        let range = HeaderValue::from_str(&format!("bytes={at}-{last}"));
-        headers.insert(RANGE, range.map_err(|_| ScanError::Object(name.to_owned()))?);
-        let key = utf8_percent_encode(name, NON_ALPHANUMERIC).to_string();
-        let (status, answer, body) = self.ask(&key, "", headers).await?;
-        match status {
-            StatusCode::PARTIAL_CONTENT => {
-                let total = answer
-                    .get(CONTENT_RANGE)
-                    .and_then(|range| range.to_str().ok()?.rsplit_once('/')?.1.parse().ok())
-                    .ok_or_else(|| ScanError::Object(name.to_owned()))?;
-                Ok(Header::parse(&body).ok().map(|header| (header, total)))
+    async fn header(&self, name: &str, at: u64) -> Result<Seal, ScanError> {
+        Ok(match self.shelf.bytes(name, at, HEADER_LEN).await? {
+            Shown::Bytes(bytes, total) => {
+                Header::parse(&bytes).map_or(Seal::None, |header| Seal::Header(Box::new(header), total))
             }
-            // Empty, shorter than that, or deleted meanwhile.
-            StatusCode::OK | StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::NOT_FOUND => Ok(None),
-            status => Err(ScanError::Status(status)),
-        }
+            Shown::Nothing => Seal::None,
+            Shown::Archived => Seal::Archived,
+        })
     }
+}
 
-    async fn ask(
-        &self,
-        key: &str,
-        query: &str,
-        headers: HeaderMap,
-    ) -> Result<(StatusCode, HeaderMap, Bytes), ScanError> {
-        let call = Call {
-            method: Method::GET,
-            bucket: self.bucket,
-            key,
-            query,
-            caller: &Caller::Gate,
-            headers,
-            body: StoreBody::empty(),
-        };
-        let (head, body) = self.store.send(call).await?.into_parts();
-        let most = if key.is_empty() { LARGEST_PAGE } else { HEADER_LEN };
-        // An answer to another question than for 704 bytes is not read.
-        let body = match (key.is_empty(), head.status) {
-            (true, _) | (_, StatusCode::PARTIAL_CONTENT) => collect(body, most).await?,
-            _ => Bytes::new(),
-        };
-        Ok((head.status, head.headers, body))
-    }
+/// What stands at a place of an object.
+enum Seal {
+    /// A header, and how long the object is.
+    Header(Box<Header>, u64),
+    None,
+    Archived,
 }
 
 fn record(header: &Header) -> Record {
@@ -201,43 +179,6 @@ fn record(header: &Header) -> Record {
     }
 }
 
-/// The names of a listing that was asked for with `encoding-type=url`, where `+` is a space.
-fn page(body: &[u8]) -> Option<Page> {
-    let mut reader = Reader::from_reader(body);
-    let mut page = Page::default();
-    let mut within = Vec::new();
-    loop {
-        match reader.read_event().ok()? {
-            Event::Start(tag) => within = tag.local_name().as_ref().to_vec(),
-            Event::Text(text) => {
-                let text = text.decode().ok()?;
-                match within.as_slice() {
-                    b"Key" => {
-                        let spaced = text.replace('+', " ");
-                        page.names
-                            .push(percent_decode_str(&spaced).decode_utf8().ok()?.into_owned());
-                    }
-                    b"IsTruncated" => page.truncated = text.trim() == "true",
-                    _ => {}
-                }
-            }
-            Event::End(_) => within.clear(),
-            Event::Eof => return Some(page),
-            _ => {}
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_decoded_as_s3_encodes_them() {
-        let body =
-            b"<R><IsTruncated>true</IsTruncated><Contents><Key>a+b%2Bc/%C3%A9</Key><Size>1</Size></Contents></R>";
-        let page = page(body).unwrap();
-        assert_eq!(page.names, ["a b+c/\u{e9}"]);
-        assert!(page.truncated);
-    }
+fn key(record: &Record) -> (DekId, KeyVersion) {
+    (record.dek, record.envelope.version())
 }

@@ -1,7 +1,9 @@
 //! The customer rotates the key, and takes the old version away: what clients can read and write before and after a rewrap, run as
 //! its users run it, beside a gate that serves; and what a store can make of the keyring that all of it goes by.
 
+mod blobs;
 mod keyring;
+mod served;
 
 use std::fs;
 use std::path::{Path, PathBuf};

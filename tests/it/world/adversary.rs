@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -298,7 +298,9 @@ impl Shared {
                 Err(_) => Reply::new(StatusCode::BAD_REQUEST, "").into_response(&asked),
             },
             Some(Lie(Kind::Twist(rewrite))) => {
-                let (parts, body) = self.ask(request).await.into_parts();
+                let (mut parts, body) = self.ask(request).await.into_parts();
+                // It goes on in one piece, whatever pieces it came in.
+                parts.headers.remove(TRANSFER_ENCODING);
                 let honest = Reply {
                     status: parts.status,
                     headers: parts.headers,

@@ -16,6 +16,7 @@
 pub mod adversary;
 pub mod audit;
 pub mod azure;
+pub mod blobs;
 pub mod client;
 pub mod multipart;
 pub mod object;
