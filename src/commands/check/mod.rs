@@ -2,11 +2,13 @@
 //!
 //! It uses the gate's own parts and the gate's own identity, so that what holds here holds for `serve`. It changes nothing of a
 //! customer's: it reads the key's properties, wraps and unwraps a random DEK, looks into the tenant's buckets, and writes only
-//! into the system container. Read on in [`azure`] for the key, [`store`] and [`blob_store`] for the stores, [`round_trip`] for both together.
+//! into the system container. Read on in [`azure`] for the key, [`store`], [`blob_store`] and [`blob_containers`] for the stores, [`round_trip`] for both together.
 #![allow(clippy::print_stderr)] // a command's complaint
 
 mod advice;
 mod azure;
+mod blob_conditions;
+mod blob_containers;
 mod blob_store;
 mod cckm;
 mod clock;
@@ -23,6 +25,7 @@ use serde::Serialize;
 
 use crate::cckm::CckmOptions;
 use crate::commands::check::azure::{Azure, KeyFindings};
+use crate::commands::check::blob_containers::Meant;
 use crate::commands::check::report::{Finding, Report, Step, Verdict};
 use crate::commands::check::shelf::Shelf;
 use crate::commands::fips::Module;
@@ -139,10 +142,11 @@ async fn examine(config: Config, tenant: Option<&str>) -> Result<Vec<Report>, St
     let mut reports = Vec::new();
     for (name, settings) in &config.tenants {
         if tenant.is_none_or(|tenant| tenant == &**name) {
-            let buckets: Vec<_> = config.buckets.iter().filter(|bucket| is_of(bucket, name)).collect();
-            let mut used: BTreeSet<&str> = buckets.iter().map(|bucket| bucket.store.as_str()).collect();
-            used.extend(stores_of(&config.accounts, name));
-            reports.push(fleet.report(name, settings, &buckets, used).await);
+            let has = Has {
+                buckets: config.buckets.iter().filter(|bucket| is_of(bucket, name)).collect(),
+                containers: containers_of(&config.accounts, name).collect(),
+            };
+            reports.push(fleet.report(name, settings, &has).await);
         }
     }
     Ok(reports)
@@ -153,13 +157,28 @@ fn is_of(bucket: &Bucket, tenant: &str) -> bool {
     bucket.tenant.as_deref().is_none_or(|of| of == tenant)
 }
 
-/// The stores of the accounts that may have a tenant's containers.
-fn stores_of<'a>(accounts: &'a [AzureAccount], tenant: &str) -> impl Iterator<Item = &'a str> {
-    let is_of = move |account: &&AzureAccount| {
-        let mut rules = account.rules.iter();
-        rules.any(|rule| rule.tenant.as_deref().is_none_or(|of| of == tenant))
-    };
-    accounts.iter().filter(is_of).map(|account| account.store.as_str())
+/// The containers that may be a tenant's.
+fn containers_of<'a>(accounts: &'a [AzureAccount], tenant: &'a str) -> impl Iterator<Item = Meant<'a>> {
+    accounts.iter().flat_map(move |account| {
+        let rules = account.rules.iter();
+        let own = rules.filter(move |rule| rule.tenant.as_deref().is_none_or(|of| of == tenant));
+        own.map(move |rule| Meant { account, rule })
+    })
+}
+
+/// What a tenant has.
+struct Has<'a> {
+    buckets: Vec<&'a Bucket>,
+    containers: Vec<Meant<'a>>,
+}
+
+impl<'a> Has<'a> {
+    /// The stores that it lies in.
+    fn stores(&self) -> BTreeSet<&'a str> {
+        let buckets = self.buckets.iter().map(|bucket| bucket.store.as_str());
+        let containers = self.containers.iter().map(|meant| meant.account.store.as_str());
+        buckets.chain(containers).collect()
+    }
 }
 
 /// What the tenants share.
@@ -176,13 +195,7 @@ struct Fleet {
 }
 
 impl Fleet {
-    async fn report(
-        &mut self,
-        name: &Arc<str>,
-        tenant: &Tenant,
-        buckets: &[&Bucket],
-        mut used: BTreeSet<&str>,
-    ) -> Report {
+    async fn report(&mut self, name: &Arc<str>, tenant: &Tenant, has: &Has<'_>) -> Report {
         let vault = Vault::new(tenant.key.clone(), tenant.identity.clone(), self.transport.clone());
         let mut findings = vec![Finding::ok(
             Step::Configuration,
@@ -198,40 +211,45 @@ impl Fleet {
         findings.extend(cckm::examine(&self.cckm, name, usable, &self.clock).await);
 
         let ring = self.keys.keyring.clone();
+        let mut used = has.stores();
         used.insert(&ring);
-        for store_name in used {
-            if let Some(store) = self.azure_stores.get(store_name) {
-                if !self.examined.contains_key(store_name) {
-                    let found = blob_store::examine(store_name, store).await;
-                    self.examined.insert(store_name.to_owned(), found);
-                }
-                findings.extend(self.examined.get(store_name).cloned().unwrap_or_default().0);
-                continue;
-            }
-            let Some(store) = self.stores.get(store_name) else {
-                continue;
-            };
-            if !self.examined.contains_key(store_name) {
-                self.examined.insert(store_name.to_owned(), store::examine(store).await);
-            }
-            let (about_store, reached) = self.examined.get(store_name).cloned().unwrap_or_default();
-            findings.extend(about_store);
-            // Patterns name no bucket that could be looked for.
-            let here: Vec<_> = buckets
-                .iter()
-                .copied()
-                .filter(|bucket| bucket.store == store_name && bucket.name.is_literal())
-                .collect();
-            match reached {
-                true => findings.extend(store::buckets(store, &here).await),
-                false => findings.extend(here.iter().flat_map(|bucket| {
-                    let skipped = |step| Finding::skipped(step, Step::Store).of(bucket.name.as_str());
-                    [Step::Buckets, Step::DirectAccess].map(skipped)
-                })),
-            }
+        for store in used {
+            findings.extend(self.of_store(store, has).await);
         }
         findings.extend(self.sealed(name, tenant, vault, unwraps).await);
         Report::new(name, findings)
+    }
+
+    /// The steps of one store, which is asked once however many use it, and of what the tenant has there.
+    async fn of_store(&mut self, name: &str, has: &Has<'_>) -> Vec<Finding> {
+        if !self.examined.contains_key(name) {
+            let found = match (self.azure_stores.get(name), self.stores.get(name)) {
+                (Some(store), _) => blob_store::examine(name, store).await,
+                (None, Some(store)) => store::examine(store).await,
+                (None, None) => return Vec::new(),
+            };
+            self.examined.insert(name.to_owned(), found);
+        }
+        let (mut findings, reached) = self.examined.get(name).cloned().unwrap_or_default();
+        let buckets: Vec<_> = has.buckets.iter().copied().filter(|it| it.store == name).collect();
+        let containers: Vec<_> = has
+            .containers
+            .iter()
+            .copied()
+            .filter(|it| it.account.store == name)
+            .collect();
+        match (self.azure_stores.get(name), self.stores.get(name)) {
+            (Some(store), _) if reached => findings.extend(blob_containers::containers(store, name, &containers).await),
+            (None, Some(store)) if reached => findings.extend(store::buckets(store, &buckets).await),
+            _ => {
+                findings.extend(containers.iter().flat_map(|meant| meant.skipped(Step::Store)));
+                findings.extend(buckets.iter().flat_map(|bucket| {
+                    let skipped = |step| Finding::skipped(step, Step::Store).of(bucket.name.as_str());
+                    [Step::Buckets, Step::DirectAccess].map(skipped)
+                }));
+            }
+        }
+        findings
     }
 
     /// The keyring and a sealed round trip through its store.
@@ -245,7 +263,8 @@ impl Fleet {
         let (Ok(keyring), true) = (ring, reached) else {
             return [Step::Keyring, Step::RoundTrip].map(|step| skipped(step, Step::Store));
         };
-        let records = round_trip::keyring(&keyring, name, &self.clock).await;
+        let own = (&tenant.key, &*self.keys.origin);
+        let records = round_trip::keyring(&keyring, name, &self.clock, own).await;
         if !unwraps {
             return [records, skipped(Step::RoundTrip, Step::Unwrap)];
         }

@@ -48,11 +48,13 @@ pub enum Step {
     StoreClock,
     /// The container that belongs to the gate.
     SystemContainer,
-    /// Whether conditions on writes are heeded.
+    /// Whether conditions on writes are heeded; of an Azure store, on reads and appends too.
     ConditionalWrites,
     /// The tenant's buckets.
     Buckets,
-    /// Whether a bucket can be read without the gate.
+    /// The tenant's containers, in an Azure store.
+    Containers,
+    /// Whether a bucket or container can be read without the gate.
     DirectAccess,
     /// The tenant's shared, wrapped DEKs.
     Keyring,
@@ -113,6 +115,7 @@ impl Step {
             Self::SystemContainer => "system container",
             Self::ConditionalWrites => "conditional writes",
             Self::Buckets => "buckets",
+            Self::Containers => "containers",
             Self::DirectAccess => "direct access",
             Self::Keyring => "keyring",
             Self::RoundTrip => "round trip",

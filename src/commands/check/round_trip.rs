@@ -6,9 +6,10 @@ use std::sync::Arc;
 use crate::body::{Fault, Opening, Plaintext, SealedBody, Stored};
 use crate::commands::check::report::{Finding, Step};
 use crate::commands::check::shelf::Shelf;
-use crate::keys::service::{Epoch, Keyring};
+use crate::keys::key_url::KeyUrl;
+use crate::keys::service::{Epoch, Keyring, Record};
 use crate::keys::{Keys, OpenError, Refusal};
-use crate::seal::{PlainLen, PlainRange};
+use crate::seal::{OriginSecrets, PlainLen, PlainRange};
 use crate::telemetry::clock::Clock;
 use crate::upstream::StoreBody;
 use async_trait::async_trait;
@@ -17,18 +18,43 @@ use bytes::{Bytes, BytesMut};
 /// What is sealed: two chunks, the second not full.
 const LEN: usize = 100_000;
 
-/// How many records the tenant has in this epoch. They are not proved here: the round trip uses one.
-pub(super) async fn keyring(keyring: &Arc<dyn Keyring>, tenant: &str, clock: &Clock) -> Finding {
+/// How many records the tenant has in this epoch, and whether any of all its records could be used here: of this key, and made by
+/// this fleet. The vault is not asked about them: the round trip uses one.
+pub(super) async fn keyring(
+    keyring: &Arc<dyn Keyring>,
+    tenant: &str,
+    clock: &Clock,
+    (key, origin): (&KeyUrl, &OriginSecrets),
+) -> Finding {
     let epoch = Epoch::of(clock.now());
-    match keyring.list(tenant, epoch).await {
-        Ok(records) if records.is_empty() => Finding::ok(
+    let (records, all) = match (keyring.list(tenant, epoch).await, keyring.all(tenant).await) {
+        (Ok(records), Ok(all)) => (records.len(), all),
+        (Err(error), _) | (_, Err(error)) => {
+            return Finding::failed(Step::Keyring, error.to_string())
+                .because("keyring_unreachable")
+                .fix(["let the gate's credential list and read in the system container".to_owned()]);
+        }
+    };
+    let elsewhere = all.iter().filter(|record| record.envelope.cmk() != key.cmk()).count();
+    let foreign = |record: &&Record| origin.verify(tenant, record.dek, &record.envelope).is_err();
+    let foreign = all.iter().filter(foreign).count();
+    if elsewhere > 0 || foreign > 0 {
+        let found = format!(
+            "of {}, {elsewhere} are of another key than {key}, and {foreign} not under this fleet's origin secrets: what they sealed is refused",
+            deks(all.len())
+        );
+        let advice = [
+            "a key that was restored into another vault, or under another name, is another key: docs/operations.md, restoring",
+            "see that `origin_secrets` has every secret that it ever had",
+        ];
+        return Finding::warning(Step::Keyring, found).fix(advice.map(str::to_owned));
+    }
+    match records {
+        0 => Finding::ok(
             Step::Keyring,
             format!("no DEK in epoch {epoch} yet; the first use makes one"),
         ),
-        Ok(records) => Finding::ok(Step::Keyring, format!("{} in epoch {epoch}", deks(records.len()))),
-        Err(error) => Finding::failed(Step::Keyring, error.to_string())
-            .because("keyring_unreachable")
-            .fix(["let the gate's credential list and read in the system container".to_owned()]),
+        records => Finding::ok(Step::Keyring, format!("{} in epoch {epoch}", deks(records))),
     }
 }
 

@@ -1,8 +1,10 @@
 //! An Azure Blob store: requests under the gate's own credential, over pooled connections.
 
 mod credential;
+mod nobody;
 mod place;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -25,7 +27,7 @@ pub use credential::{AzureCredential, InvalidSas, StoreSas};
 use crate::keys::transport::Transport;
 use crate::upstream::azure::credential::Standing;
 use crate::upstream::azure::place::Place;
-use crate::upstream::body::StoreBody;
+use crate::upstream::body::{Progress, StoreBody};
 use crate::upstream::shared_key::{self, AccountKey, Order, Plus, Signable};
 use crate::upstream::store::StoreError;
 use crate::upstream::window::Windowed;
@@ -261,7 +263,15 @@ impl AzureStore {
     pub async fn send(&self, call: AzureCall<'_>) -> Result<Response<Incoming>, StoreError> {
         let progress = call.body.progress();
         let token = self.standing.token().await?;
-        let request = self.request(call, token)?;
+        let request = self.request(call, Some(&self.standing), token)?;
+        self.exchange(request, progress).await
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<StoreBody>,
+        progress: Arc<Progress>,
+    ) -> Result<Response<Incoming>, StoreError> {
         let authority = &self.place.authority;
         let answer = tokio::select! {
             answer = self.client.request(request) => answer.map_err(|error| {
@@ -277,11 +287,16 @@ impl AzureStore {
         Ok(answer)
     }
 
-    fn request(&self, call: AzureCall<'_>, token: Option<HeaderValue>) -> Result<Request<StoreBody>, StoreError> {
+    fn request(
+        &self,
+        call: AzureCall<'_>,
+        standing: Option<&Standing>,
+        token: Option<HeaderValue>,
+    ) -> Result<Request<StoreBody>, StoreError> {
         let path = self.path(call.secondary, call.container, call.blob);
-        let query = match &self.standing {
-            Standing::Sas(sas) => query(&[call.query, sas.pairs()].concat()),
-            Standing::Key(_) | Standing::Identity(_) => query(call.query),
+        let query = match standing {
+            Some(Standing::Sas(sas)) => query(&[call.query, sas.pairs()].concat()),
+            Some(Standing::Key(_) | Standing::Identity(_)) | None => query(call.query),
         };
         let mut request = Request::new(call.body);
         *request.method_mut() = call.method;
@@ -306,7 +321,7 @@ impl AzureStore {
             }
             parts.headers.insert(AUTHORIZATION, token);
         }
-        if let Standing::Key(key) = &self.standing {
+        if let Some(Standing::Key(key)) = standing {
             let signable = Signable {
                 method: &parts.method,
                 headers: &parts.headers,

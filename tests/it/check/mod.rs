@@ -1,6 +1,7 @@
 //! `portcullis check`, run as an operator runs it, against the stand-in and a store behind the adversary: one fault a test, and
 //! each is told by the step it breaks, with the command that repairs it.
 
+mod blobs;
 mod cckm;
 mod key;
 mod upstream;
