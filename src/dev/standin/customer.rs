@@ -222,7 +222,11 @@ impl Customer {
         })
     }
 
-    fn rotate_with(&self, material: Material, version: fn(String) -> KeyVersion) -> Result<String, ActionError> {
+    pub(super) fn rotate_with(
+        &self,
+        material: Material,
+        version: fn(String) -> KeyVersion,
+    ) -> Result<String, ActionError> {
         let mut world = self.cloud.world();
         let record = self.record(&world)?;
         self.live_key(&world, &record)?;

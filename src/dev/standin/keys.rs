@@ -94,7 +94,7 @@ pub fn list_versions(cloud: &Cloud, world: &World, call: &Call) -> Result<Reply,
     versions.sort_by(|one, other| one.id.cmp(&other.id));
     let items = versions.into_iter().map(|version| {
         with_tags(
-            json!({"kid": kid(cloud, call, &call.key, Some(&version.id)), "attributes": attributes(version)}),
+            json!({"kid": kid(cloud, call, &call.key, Some(&version.id)), "attributes": attributes(world, call, version)}),
             version,
         )
     });
@@ -106,7 +106,7 @@ pub fn list(cloud: &Cloud, world: &World, call: &Call) -> Result<Reply, VaultErr
     let items = vault.keys.iter().filter_map(|(name, key)| {
         let version = key.version(None)?;
         Some(with_tags(
-            json!({"kid": kid(cloud, call, name, None), "attributes": attributes(version)}),
+            json!({"kid": kid(cloud, call, name, None), "attributes": attributes(world, call, version)}),
             version,
         ))
     });
@@ -117,7 +117,7 @@ pub fn list_deleted(cloud: &Cloud, world: &World, call: &Call) -> Result<Reply, 
     let vault = world.vault(&call.vault).ok_or_else(|| not_found(call))?;
     let items = vault.deleted.iter().filter_map(|(name, deleted)| {
         let version = deleted.key.version(None)?;
-        let mut item = json!({"kid": kid(cloud, call, name, None), "attributes": attributes(version)});
+        let mut item = json!({"kid": kid(cloud, call, name, None), "attributes": attributes(world, call, version)});
         add_deletion(&mut item, cloud, call, name, deleted.deleted);
         Some(with_tags(item, version))
     });
@@ -372,17 +372,24 @@ fn bundle_json(cloud: &Cloud, world: &World, call: &Call, version: &KeyVersion) 
         key.extend(described.map(|(name, value)| (name.to_owned(), value)));
     }
     Ok(with_tags(
-        json!({"key": key, "attributes": attributes(version)}),
+        json!({"key": key, "attributes": attributes(world, call, version)}),
         version,
     ))
 }
 
-fn attributes(version: &KeyVersion) -> Value {
+fn attributes(world: &World, call: &Call, version: &KeyVersion) -> Value {
+    // DeletionRecoveryLevel, of a vault that keeps what is deleted for 90 days.
+    let protected = world.vault(&call.vault).is_some_and(|vault| vault.purge_protection);
+    let level = if protected {
+        "Recoverable"
+    } else {
+        "Recoverable+Purgeable"
+    };
     let mut attributes = json!({
         "enabled": version.enabled,
         "created": version.created,
         "updated": version.updated,
-        "recoveryLevel": "Recoverable+Purgeable",
+        "recoveryLevel": level,
         "recoverableDays": RETENTION_DAYS,
         "exportable": false,
     });

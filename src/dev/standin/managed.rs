@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::dev::standin::customer::{ActionError, Customer};
+use crate::dev::standin::ids;
 use crate::dev::standin::material::Material;
 use crate::dev::standin::rsa::{Bits, RsaKey};
 use crate::dev::standin::world::{CustomerRecord, Key, KeyVersion};
@@ -77,6 +78,20 @@ impl Customer {
         Ok(id)
     }
 
+    /// Adds a version that is an elliptic curve's, which only signs.
+    pub fn rotate_key_to_elliptic(&self) -> Result<String, ActionError> {
+        self.rotate_with(Material::elliptic(), |id| KeyVersion {
+            kty: "EC".to_owned(),
+            key_ops: ["sign", "verify"].map(str::to_owned).to_vec(),
+            ..KeyVersion::new(id)
+        })
+    }
+
+    /// Adds a version of 1024 bits of RSA.
+    pub fn rotate_key_to_short_rsa(&self) -> Result<String, ActionError> {
+        self.rotate_with(Material::short_rsa(), KeyVersion::new)
+    }
+
     /// Takes a backup of the key, which outlives its purge.
     pub fn back_up(&self) -> Result<Backup, ActionError> {
         let world = self.cloud.world();
@@ -106,6 +121,27 @@ impl Customer {
             vault.keys.insert(record.key.clone(), backup.key.clone());
         })?;
         Ok(format!("{} is restored from a backup", record.key))
+    }
+
+    /// Imports what a backup's newest version consists of, as a key manager that kept the source key does: the same key material as a
+    /// version with an id of its own, the first of a new key or the newest of the one that is there.
+    pub fn import_key(&self, backup: &Backup) -> Result<String, ActionError> {
+        let mut world = self.cloud.world();
+        let record = self.entry(&world)?;
+        let newest = backup.key.version(None).zip(backup.material.last());
+        let (last, (_, material)) = newest.ok_or_else(|| ActionError::KeyMissing(record.key.clone()))?;
+        let id = ids::hex32();
+        world.keep_material_as(&id, Arc::clone(material))?;
+        let made = KeyVersion {
+            kty: last.kty.clone(),
+            key_ops: last.key_ops.clone(),
+            ..KeyVersion::new(id.clone())
+        };
+        world.change_vault(&record.vault, |vault| {
+            let key = vault.keys.entry(record.key.clone());
+            key.or_insert_with(|| Key { versions: Vec::new() }).add(made);
+        })?;
+        Ok(id)
     }
 
     fn entry(&self, world: &crate::dev::standin::world::World) -> Result<CustomerRecord, ActionError> {

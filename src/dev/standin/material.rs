@@ -1,10 +1,13 @@
 //! What a key consists of: RSA, or in a Managed HSM 256 bits of AES too. Like a vault's, it never leaves its file and this module.
+//! Of keys that no gate can use there is only what a vault shows of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::key_wrap::{AES_256, AesKek, KeyWrap};
 use aws_lc_rs::rand;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -18,6 +21,8 @@ pub const AES_BITS: u64 = 256;
 pub enum Material {
     Rsa(RsaKey),
     Aes(Zeroizing<[u8; 32]>),
+    /// A key of another type or size than a gate takes: its public half, as it stands in a JSON Web Key.
+    Other(Value),
 }
 
 /// What `wrapkey` and `unwrapkey` are asked to use.
@@ -39,6 +44,20 @@ impl Algorithm {
 }
 
 impl Material {
+    /// An elliptic curve's key, which signs: the public half of RFC 7517's example (appendix A.1).
+    pub fn elliptic() -> Self {
+        Self::Other(json!({
+            "crv": "P-256",
+            "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+            "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+        }))
+    }
+
+    /// RSA with a modulus of 1024 bits. Key Vault makes none; whoever stands in for it might.
+    pub fn short_rsa() -> Self {
+        Self::Other(json!({"n": URL_SAFE_NO_PAD.encode([0xc5; 128]), "e": "AQAB"}))
+    }
+
     /// A new symmetric key.
     pub fn symmetric() -> Result<Self, RsaError> {
         let mut key = Zeroizing::new([0; 32]);
@@ -51,12 +70,22 @@ impl Material {
         match self {
             Self::Rsa(rsa) => Ok(RsaKey::generate(rsa.bits().unwrap_or(Bits::Rsa2048))?.into()),
             Self::Aes(_) => Self::symmetric(),
+            Self::Other(public) => Ok(Self::Other(public.clone())),
         }
     }
 
     /// Reads a version's key back from `dir`.
     pub fn open(dir: &Path, version: &str) -> Result<Self, RsaError> {
         let (rsa, aes) = (rsa_file(dir, version), aes_file(dir, version));
+        let other = other_file(dir, version);
+        if other.exists() {
+            let bytes = fs::read(&other).map_err(|source| RsaError::File {
+                path: other.clone(),
+                source,
+            })?;
+            let public = serde_json::from_slice(&bytes).map_err(|_| RsaError::NotAKey { path: other })?;
+            return Ok(Self::Other(public));
+        }
         if !aes.exists() {
             return RsaKey::open(&rsa).map(Self::Rsa);
         }
@@ -78,6 +107,10 @@ impl Material {
                 let text = Zeroizing::new(hex::encode(key.as_slice()));
                 write_private(&path, text.as_bytes()).map_err(|source| RsaError::File { path, source })
             }
+            Self::Other(public) => {
+                let path = other_file(dir, version);
+                write_private(&path, public.to_string().as_bytes()).map_err(|source| RsaError::File { path, source })
+            }
         }
     }
 
@@ -85,6 +118,7 @@ impl Material {
     pub fn remove(dir: &Path, version: &str) {
         let _ = fs::remove_file(rsa_file(dir, version));
         let _ = fs::remove_file(aes_file(dir, version));
+        let _ = fs::remove_file(other_file(dir, version));
     }
 
     /// The public half as it stands in a JSON Web Key; of a symmetric key there is none.
@@ -92,6 +126,7 @@ impl Material {
         match self {
             Self::Rsa(rsa) => json!({"n": rsa.modulus(), "e": rsa.exponent()}),
             Self::Aes(_) => json!({}),
+            Self::Other(public) => public.clone(),
         }
     }
 
@@ -141,6 +176,10 @@ fn rsa_file(dir: &Path, version: &str) -> PathBuf {
 
 fn aes_file(dir: &Path, version: &str) -> PathBuf {
     dir.join("rsa").join(format!("{version}.aes"))
+}
+
+fn other_file(dir: &Path, version: &str) -> PathBuf {
+    dir.join("rsa").join(format!("{version}.json"))
 }
 
 #[cfg(test)]

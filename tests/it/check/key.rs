@@ -164,3 +164,60 @@ async fn more_rights_than_needed_are_a_warning_and_nothing_is_changed_to_see_the
         assert_eq!(vault.count(operation), 0, "{operation:?}");
     }
 }
+
+#[tokio::test]
+async fn a_key_that_cannot_wrap_is_told_and_nothing_is_asked_of_it() {
+    let site = Site::start().await;
+    let acme = site.standin.customer("acme");
+    let vault = site.standin.vault("acme-vault");
+    acme.rotate_key_to_elliptic().unwrap();
+    let report = site.check("acme").await;
+    assert_eq!((report.status, report.verdict("key")), (1, "failed"), "{}", report.text);
+    assert!(report.found("key").contains("no key that wraps"), "{}", report.text);
+    assert!(report.fix("key").contains("--kty RSA --size 3072"), "{}", report.text);
+    acme.rotate_key_to_short_rsa().unwrap();
+    let report = site.check("acme").await;
+    assert_eq!((report.status, report.verdict("key")), (1, "failed"), "{}", report.text);
+    assert!(report.found("key").contains("RSA of 1024 bits"), "{}", report.text);
+    assert!(
+        report.fix("key").contains("RSA of 2048 bits at least"),
+        "{}",
+        report.text
+    );
+    for step in ["wrap", "unwrap", "round_trip"] {
+        assert_eq!(report.verdict(step), "skipped", "{step}: {}", report.text);
+    }
+    assert_eq!(
+        report.verdict("recovery"),
+        "warning",
+        "what is not concerned is still looked at"
+    );
+    assert_eq!(vault.count(Operation::WrapKey) + vault.count(Operation::UnwrapKey), 0);
+    acme.rotate_key().unwrap();
+    assert_eq!(site.check("acme").await.status, 0);
+}
+
+#[tokio::test]
+async fn purge_protection_is_told_on_and_off() {
+    let site = Site::start().await;
+    for (tenant, name) in [("acme", "acme-vault"), ("globex", "globex-vault")] {
+        let report = site.check(tenant).await;
+        assert_eq!(
+            (report.status, report.verdict("recovery")),
+            (0, "warning"),
+            "{}",
+            report.text
+        );
+        assert!(
+            report.found("recovery").contains("Recoverable+Purgeable"),
+            "{}",
+            report.text
+        );
+        let advice = format!("az keyvault update --name {name} --enable-purge-protection true");
+        assert!(report.fix("recovery").contains(&advice), "{}", report.text);
+        site.standin.customer(tenant).set_purge_protection(true).unwrap();
+        let report = site.check(tenant).await;
+        assert_eq!(report.verdict("recovery"), "ok", "{}", report.text);
+        assert_eq!(report.found("recovery"), "Recoverable: purge protection is on");
+    }
+}
