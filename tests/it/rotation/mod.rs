@@ -3,6 +3,7 @@
 
 mod blobs;
 mod keyring;
+mod killed;
 mod served;
 
 use std::fs;
