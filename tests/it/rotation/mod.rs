@@ -4,6 +4,7 @@
 mod blobs;
 mod keyring;
 mod killed;
+mod restored;
 mod served;
 
 use std::fs;
