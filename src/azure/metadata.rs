@@ -44,12 +44,15 @@ impl Hidden {
     pub fn listed<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let mut hidden = Self::default();
         for (name, value) in pairs {
-            match name.to_ascii_lowercase().as_str() {
-                "portcullis_core" => hidden.core = Core::from_text(value).ok(),
-                "portcullis_sums" => hidden.sums = Some(value.to_owned()),
-                "portcullis_alias" => hidden.alias = Some(value.to_owned()),
-                "portcullis_pending" => hidden.pending = true,
-                _ => {}
+            let is = |own: &str| name.eq_ignore_ascii_case(own);
+            if is("portcullis_core") {
+                hidden.core = Core::from_text(value).ok();
+            } else if is("portcullis_sums") {
+                hidden.sums = Some(value.to_owned());
+            } else if is("portcullis_alias") {
+                hidden.alias = Some(value.to_owned());
+            } else if is("portcullis_pending") {
+                hidden.pending = true;
             }
         }
         hidden
@@ -114,7 +117,9 @@ pub fn is_hidden(name: &str) -> bool {
 
 /// Whether this is the name, in a listing, of metadata that no client sees.
 pub fn is_hidden_name(name: &str) -> bool {
-    name.to_ascii_lowercase().starts_with("portcullis_")
+    const OURS: &[u8] = b"portcullis_";
+    let begins = name.as_bytes().get(..OURS.len());
+    begins.is_some_and(|begins| begins.eq_ignore_ascii_case(OURS))
 }
 
 /// Copies a client's metadata.

@@ -11,6 +11,9 @@ use crate::azure::error::AzureError;
 /// Elements within elements deeper than this are no document of Azure's.
 const DEEPEST: usize = 16;
 
+/// What stands before a document.
+const DECLARATION: &[u8] = b"<?xml version=\"1.0\" encoding=\"utf-8\"?>";
+
 /// What the elements of a listing are called, the commonest first.
 /// <https://learn.microsoft.com/rest/api/storageservices/list-blobs>
 const KNOWN: &[&str] = &[
@@ -89,6 +92,11 @@ impl<'d> Element<'d> {
         parse(document).ok_or(AzureError::InvalidXml)
     }
 
+    /// The element that a tag begins, given as it stands between `<` and `>`; `None` if it is none.
+    pub fn of_tag(tag: &str) -> Option<Element<'static>> {
+        Some(parse(format!("<{tag}/>").as_bytes())?.into_owned())
+    }
+
     /// The first child of that name.
     pub fn child(&self, name: &str) -> Option<&Self> {
         self.children.iter().find(|child| child.name == name)
@@ -130,18 +138,30 @@ impl<'d> Element<'d> {
 
     /// The document of this element, as Azure writes one.
     pub fn document(&self) -> Vec<u8> {
-        let mut out = b"<?xml version=\"1.0\" encoding=\"utf-8\"?>".to_vec();
+        let mut out = DECLARATION.to_vec();
         let mut writer = Writer::new(&mut out);
         // Writing into memory does not fail.
         let _ = self.write(&mut writer);
         out
     }
 
-    fn write(&self, writer: &mut Writer<&mut Vec<u8>>) -> std::io::Result<()> {
+    /// The beginning of such a document: all before what is in the element.
+    pub fn begin_document(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(DECLARATION);
+        // Writing into memory does not fail.
+        let _ = Writer::new(out).write_event(Event::Start(self.start()));
+    }
+
+    fn start(&self) -> BytesStart<'_> {
         let mut start = BytesStart::new(&*self.name);
         for (name, value) in &self.attributes {
             start.push_attribute((name.as_str(), value.as_str()));
         }
+        start
+    }
+
+    fn write(&self, writer: &mut Writer<&mut Vec<u8>>) -> std::io::Result<()> {
+        let start = self.start();
         if self.text.is_empty() && self.children.is_empty() {
             return writer.write_event(Event::Empty(start));
         }

@@ -22,8 +22,7 @@ use crate::azure::list;
 use crate::azure::metadata::{self, Hidden, META};
 use crate::azure::read::key_of;
 use crate::azure::read::shape::stored_len;
-use crate::azure::xml::Element;
-use crate::seal::{PlainLen, SealedLen};
+use crate::seal::PlainLen;
 
 /// What a client may say of a copy.
 const SAID: &[&str] = &[
@@ -117,20 +116,8 @@ pub fn shown(exchange: &Exchange<'_>, store: &HeaderMap, len: PlainLen, headers:
     }
 }
 
-/// The same in a listing.
-pub fn shown_in_list(exchange: &Exchange<'_>, properties: &mut Element<'_>, _stored: SealedLen, len: Option<u64>) {
-    if let Some(source) = properties.child_mut("CopySource") {
-        source.text = own_address(exchange, &source.text).into();
-    }
-    if let Some(progress) = properties.child_mut("CopyProgress")
-        && let Some(plain) = plain_progress(&progress.text, len.unwrap_or_default())
-    {
-        progress.text = plain.into();
-    }
-}
-
 /// An address in the store as the client would write it.
-fn own_address(exchange: &Exchange<'_>, source: &str) -> String {
+pub fn own_address(exchange: &Exchange<'_>, source: &str) -> String {
     let (path, query) = source.split_once('?').unwrap_or((source, ""));
     let base = exchange.container.store.url("", "");
     let Some(rest) = path.strip_prefix(base.trim_end_matches('/')) else {
@@ -151,8 +138,8 @@ fn own_address(exchange: &Exchange<'_>, source: &str) -> String {
     format!("{}{rest}{query}", endpoint.trim_end_matches('/'))
 }
 
-/// `done/all` in plaintext.
-fn plain_progress(text: &str, len: u64) -> Option<String> {
+/// `done/all` in plaintext, of a blob of that length; `None` if it is no progress.
+pub fn plain_progress(text: &str, len: u64) -> Option<String> {
     let (done, all) = text.split_once('/')?;
     let (done, all): (u64, u64) = (done.parse().ok()?, all.parse().ok()?);
     let done = if done >= all {
