@@ -6,7 +6,7 @@ use crate::body::fault::Fault;
 use crate::body::segments::Permits;
 use crate::body::stored::Stored;
 use crate::keys::{Lease, LeaseEnd, OpenError, TenantLeases};
-use crate::seal::{AppendRead, Header, Tampered, Wants};
+use crate::seal::{AppendRead, Header, KeyVersion, Tampered, Wants};
 
 /// The chunks that an [`AppendRead`] wants, opened in order.
 pub struct Appended {
@@ -15,6 +15,8 @@ pub struct Appended {
     leases: TenantLeases,
     /// On the DEK of the block that is being read.
     lease: Lease,
+    /// Of the key, under whose lease that block lies.
+    entered: Option<KeyVersion>,
     permits: Permits,
     done: bool,
 }
@@ -28,6 +30,7 @@ impl Appended {
             read,
             leases,
             lease: begun.again(),
+            entered: None,
             permits: Permits::new(begun),
         }
     }
@@ -50,7 +53,10 @@ impl Appended {
         let permitted = self.permits.check();
         self.done = next.is_err() || permitted.is_err() || self.read.wants() == Wants::Nothing;
         permitted.map_err(Fault::Ended)?;
-        next
+        next.map_err(|fault| match self.entered {
+            Some(version) => fault.under(version),
+            None => fault,
+        })
     }
 
     async fn advance(&mut self) -> Result<Option<Bytes>, Fault> {
@@ -98,6 +104,7 @@ impl Appended {
             OpenError::NotOurs(what) => Fault::NotOurs(what),
         })?;
         self.permits.add(&self.lease);
+        self.entered = Some(self.lease.version());
         Ok(self.lease.enter_append(&mut self.read, header)?)
     }
 

@@ -6,15 +6,15 @@ use std::sync::{Arc, OnceLock};
 
 use crate::body::aws_chunked::FramingError;
 use crate::body::checksum::ChecksumError;
-use crate::keys::{NotOurs, Refusal, UseError};
-use crate::seal::{Malformed, SealError, Tampered};
+use crate::keys::{KeyRefusal, NotOurs, UseError};
+use crate::seal::{KeyVersion, Malformed, SealError, Tampered};
 
 /// Why a body stopped before its end.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Fault {
     /// The tenant's key was withdrawn or could not be proved in time.
     #[error("the lease ended: {0}")]
-    Ended(Refusal),
+    Ended(KeyRefusal),
     /// The client went away, or broke HTTP.
     #[error("the client's connection broke")]
     ClientGone,
@@ -37,8 +37,13 @@ pub enum Fault {
     #[error(transparent)]
     Seal(#[from] SealError),
     /// What the store returned is not what was sealed.
-    #[error(transparent)]
-    Tampered(#[from] Tampered),
+    #[error("{what}")]
+    Tampered {
+        /// What gave it away.
+        what: Tampered,
+        /// The version of the key under whose lease that showed, once there was one.
+        version: Option<KeyVersion>,
+    },
     /// A segment's envelope was not made by this fleet for this tenant.
     #[error(transparent)]
     NotOurs(NotOurs),
@@ -72,7 +77,49 @@ impl From<UseError> for Fault {
         match error {
             UseError::Ended(refusal) => Self::Ended(refusal),
             UseError::Seal(error) => Self::Seal(error),
-            UseError::Tampered(error) => Self::Tampered(error),
+            UseError::Tampered { what, version } => Self::Tampered {
+                what,
+                version: Some(version),
+            },
+        }
+    }
+}
+
+impl From<Tampered> for Fault {
+    fn from(what: Tampered) -> Self {
+        Self::Tampered { what, version: None }
+    }
+}
+
+impl Fault {
+    /// As it showed under a lease of this version of the key.
+    #[must_use]
+    pub fn under(self, version: KeyVersion) -> Self {
+        match self {
+            Self::Tampered { what, version: None } => Self::Tampered {
+                what,
+                version: Some(version),
+            },
+            other => other,
+        }
+    }
+
+    /// The version of the key that was at hand, if one was.
+    pub fn version(&self) -> Option<KeyVersion> {
+        match self {
+            Self::Ended(refused) => refused.version,
+            Self::Tampered { version, .. } => *version,
+            Self::NotOurs(what) => what.version(),
+            Self::ClientGone
+            | Self::ClientSilent
+            | Self::TooShort { .. }
+            | Self::TooLong
+            | Self::Framing(_)
+            | Self::Checksum(_)
+            | Self::Seal(_)
+            | Self::Unsealed(_)
+            | Self::Form(_)
+            | Self::StoreGone => None,
         }
     }
 }

@@ -39,7 +39,10 @@ impl Opening {
     /// A lease ended, the store broke off, or what it sent is not what was sealed.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
         match &mut self.0 {
-            Form::Span(span) => span.next().await,
+            Form::Span(span) => {
+                let version = span.opener.lease().version();
+                span.next().await.map_err(|fault| fault.under(version))
+            }
             Form::Segments(segments) => segments.next().await,
         }
     }

@@ -5,8 +5,8 @@ use bytes::Bytes;
 
 use crate::body::fault::Fault;
 use crate::body::stored::Stored;
-use crate::keys::{Lease, LeaseEnd, Leased, OpenError, TenantLeases};
-use crate::seal::{Header, MultipartRead, Tampered, Wants};
+use crate::keys::{KeyRefusal, Lease, LeaseEnd, Leased, OpenError, TenantLeases};
+use crate::seal::{Header, KeyVersion, MultipartRead, Tampered, Wants};
 
 /// So many bytes behind the last chunk are read for the sake of the connection: zeros and footer of some hundred parts.
 const LITTLE: u64 = 256 * 1024;
@@ -24,6 +24,8 @@ pub struct Segments {
     left: u64,
     leases: TenantLeases,
     permits: Permits,
+    /// Of the key, under whose lease the segment that is read lies; before the first, the footer.
+    version: KeyVersion,
 }
 
 enum At {
@@ -54,6 +56,7 @@ impl Segments {
             at: At::Between(read),
             left: len,
             leases,
+            version: footer.version(),
             permits: Permits::new(footer),
         }
     }
@@ -82,7 +85,7 @@ impl Segments {
         if next.is_err() {
             self.at = At::End;
         }
-        next
+        next.map_err(|fault| fault.under(self.version))
     }
 
     pub(super) fn over(&self) -> LeaseEnd {
@@ -156,6 +159,7 @@ impl Segments {
             OpenError::NotOurs(what) => Fault::NotOurs(what),
         })?;
         self.permits.add(&lease);
+        self.version = lease.version();
         Ok(At::Within(lease.enter(read, &header)?))
     }
 }
@@ -198,7 +202,7 @@ impl Permits {
         self.any.add(lease);
     }
 
-    pub(super) fn check(&self) -> Result<(), crate::keys::Refusal> {
+    pub(super) fn check(&self) -> Result<(), KeyRefusal> {
         self.leases.iter().try_for_each(Lease::check)
     }
 }

@@ -23,7 +23,7 @@ use tracing::Instrument;
 
 pub use connection::{Connection, CutGuard};
 
-use crate::keys::{Keys, Refusal};
+use crate::keys::Keys;
 use crate::s3::auth::{AuthError, Authenticator, Form, Identity, Payload, Regions, SigV2};
 use crate::s3::bucket;
 use crate::s3::cors::Cors;
@@ -33,7 +33,7 @@ use crate::s3::host::{self, Domains};
 use crate::s3::layouts::Layouts;
 use crate::s3::object::Object;
 use crate::s3::operation::{Address, Operation};
-use crate::telemetry::audit::{self, Event};
+use crate::telemetry::audit::{self, Event, known};
 use crate::telemetry::clock::Clock;
 use crate::telemetry::metrics;
 use crate::tenant::{Container, Denied, Tenants};
@@ -259,17 +259,24 @@ fn report(error: &S3Error, operation: &'static str, asked: &Asked) {
     };
     let (tenant, bucket) = container.map_or(("", ""), |found| (&*found.tenant, found.name.as_str()));
     match error {
-        S3Error::Refused(refusal @ (Refusal::Revoked(_) | Refusal::Unavailable(_) | Refusal::BadEnvelope)) => {
+        S3Error::Refused(refused) => {
             audit::record(&Event::RequestRefused {
                 tenant,
+                version: refused.version.as_ref().map(known),
                 operation,
-                reason: refusal.name(),
+                reason: refused.why.name(),
             });
         }
         S3Error::Tampered { .. } | S3Error::Unsealed => {
             metrics::tampered();
+            let version = match error {
+                S3Error::Tampered { version, .. } => version.as_ref(),
+                _ => None,
+            };
             audit::record(&Event::Tampered {
                 tenant,
+                version: version.map(known),
+                operation,
                 container: bucket,
                 name,
                 what: error,

@@ -15,7 +15,7 @@ use crate::s3::object::Object;
 use crate::s3::operation::{Address, Operation};
 use crate::s3::pass::{self, Deletion};
 use crate::s3::{attributes, bucket, list, multipart, put, read};
-use crate::telemetry::audit::{self, Event};
+use crate::telemetry::audit::{self, Event, known};
 use crate::tenant::{Access, Denied, Within};
 
 impl Gateway {
@@ -171,9 +171,10 @@ impl Gateway {
         let container = exchange.container();
         match self.keys.to_clean_up(&container.tenant).await? {
             CleanUp::Lease(lease) => under(&lease, work).await,
-            CleanUp::Revoked(no) => {
+            CleanUp::Revoked { no, version } => {
                 audit::record(&Event::CleanedUp {
                     tenant: &container.tenant,
+                    version: version.as_ref().map(known),
                     operation: operation.name(),
                     container: &container.name,
                     name: &exchange.object.name,

@@ -16,7 +16,7 @@ use crate::keys::LeaseEnd;
 use crate::s3::error::S3Error;
 use crate::s3::operation::Operation;
 use crate::s3::read::Read;
-use crate::telemetry::audit::{self, Event};
+use crate::telemetry::audit::{self, Event, known};
 use crate::telemetry::metrics;
 use crate::tenant::Container;
 
@@ -81,11 +81,14 @@ impl Running {
     fn broke(&self, fault: Fault) -> std::io::Error {
         let _request = self.request.enter();
         match &fault {
-            Fault::Tampered(_) | Fault::NotOurs(_) => {
+            Fault::Tampered { .. } | Fault::NotOurs(_) => {
                 metrics::tampered();
+                let version = fault.version();
                 let (tenant, container) = (&*self.container.tenant, self.container.name.as_str());
                 audit::record(&Event::Tampered {
                     tenant,
+                    version: version.as_ref().map(known),
+                    operation: self.operation,
                     container,
                     name: &self.name,
                     what: &fault,
@@ -103,10 +106,12 @@ impl Drop for Running {
             let _request = self.request.enter();
             metrics::stream_cut();
             let tenant = &*self.container.tenant;
+            let why = self.over.why();
             audit::record(&Event::StreamCut {
                 tenant,
+                version: why.as_ref().and_then(|refused| refused.version.as_ref()).map(known),
                 operation: self.operation,
-                reason: self.over.why().map_or("lease_ended", |why| why.name()),
+                reason: why.map_or("lease_ended", |refused| refused.why.name()),
             });
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::keys::refusal::{Refusal, Unavailable};
+use crate::keys::refusal::{KeyRefusal, Refusal, Unavailable};
 use crate::keys::service::{Epoch, Keyring, Record};
 use crate::keys::session::Sessions;
 use crate::keys::version::Version;
@@ -32,13 +32,14 @@ pub(super) enum NoDek {
     /// This version's proof failed, or its failure was remembered.
     Version(Refusal, Arc<Version>),
     /// Somebody else was asked: the vault about the key, or the keyring.
-    Asked(Refusal),
+    Asked(KeyRefusal),
 }
 
 impl NoDek {
     pub(super) fn refusal(self) -> Refusal {
         match self {
-            Self::Session(refusal) | Self::Version(refusal, _) | Self::Asked(refusal) => refusal,
+            Self::Session(refusal) | Self::Version(refusal, _) => refusal,
+            Self::Asked(refusal) => refusal.why,
         }
     }
 }
@@ -98,7 +99,10 @@ impl SharedDeks {
         }
         let dek = fresh_dek(&self.clock).map_err(|_| NoDek::Asked(Unavailable::Randomness.into()))?;
         let session = self.sessions.policy().await.map_err(NoDek::Session)?;
-        let wrapped = session.wrap(version.id, dek.expose()).await.map_err(NoDek::Asked)?;
+        let wrapped = session
+            .wrap(version.id, dek.expose())
+            .await
+            .map_err(|no| NoDek::Asked(no.of(version.id)))?;
         let id = dek.id();
         let envelope = Envelope::new(
             wrapped.algorithm,
@@ -109,11 +113,11 @@ impl SharedDeks {
             id,
             &self.origin,
         )
-        .map_err(|_| NoDek::Asked(Refusal::BadEnvelope))?;
+        .map_err(|_| NoDek::Asked(Refusal::BadEnvelope.of(version.id)))?;
         match version.lease(id, &Arc::new(envelope.clone())).await {
             Ok(_) => Ok(Record { dek: id, envelope }),
             // Not a record that another could replace: the vault does not unwrap what it has just wrapped.
-            Err(Refusal::BadEnvelope) => Err(NoDek::Asked(Refusal::BadEnvelope)),
+            Err(Refusal::BadEnvelope) => Err(NoDek::Asked(Refusal::BadEnvelope.of(version.id))),
             Err(refusal) => Err(refused(refusal)),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFuture};
 
 use crate::keys::lease::{Grant, Lease};
-use crate::keys::refusal::Refusal;
+use crate::keys::refusal::KeyRefusal;
 
 /// When the first of some leases ends. To hold it is no use of them, and renews nothing.
 ///
@@ -83,8 +83,8 @@ impl LeaseEnd {
     }
 
     /// Why, if one of them has ended: the first that has, in the order they came to count.
-    pub fn why(&self) -> Option<Refusal> {
-        let why = |grant: &Arc<Grant>| grant.live().err();
+    pub fn why(&self) -> Option<KeyRefusal> {
+        let why = |grant: &Arc<Grant>| Some(grant.live().err()?.of(grant.version()));
         let of_more = || self.more.as_ref()?.grants().iter().find_map(why);
         self.first.as_ref().and_then(why).or_else(of_more)
     }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::keys::ending::LeaseEnd;
-use crate::keys::refusal::{Refusal, Revoked, Unavailable};
+use crate::keys::refusal::{KeyRefusal, Refusal, Revoked, Unavailable};
 use crate::seal::{
     Alias, Binding, Core, Dek, DekId, Envelope, Footer, Header, KeyVersion, MultipartRead, Opener, Place, PlainLen,
     SealError, SealedLen, Sealer, Table, Tail, Tampered,
@@ -258,8 +258,8 @@ impl Lease {
     ///
     /// # Errors
     /// Why the permission ended.
-    pub fn check(&self) -> Result<(), Refusal> {
-        self.grant.live()
+    pub fn check(&self) -> Result<(), KeyRefusal> {
+        self.grant.live().map_err(|why| why.of(self.version()))
     }
 
     /// Fires when the permission ends, for those who wait on something else meanwhile (a client that does not read).
@@ -320,7 +320,7 @@ impl Lease {
     /// The lease has ended, or the core was not made under this DEK for this tenant.
     pub fn open_segment(self, core: &Core) -> Result<Leased<Opener>, UseError> {
         let opener = self.with_dek(|tenant, dek| crate::seal::open_segment(dek, tenant, core))?;
-        let opener = opener.map_err(UseError::Tampered)?;
+        let opener = opener.map_err(|what| self.tampered(what))?;
         Ok(Leased {
             lease: self,
             inner: opener,
@@ -342,7 +342,7 @@ impl Lease {
     ) -> Result<(Footer, Leased<Opener>), UseError> {
         let opened =
             self.with_dek(|tenant, dek| crate::seal::open_footer(dek, tenant, place, alias, header, sealed, stored))?;
-        let (footer, inner) = opened.map_err(UseError::Tampered)?;
+        let (footer, inner) = opened.map_err(|what| self.tampered(what))?;
         Ok((footer, Leased { lease: self, inner }))
     }
 
@@ -353,7 +353,7 @@ impl Lease {
     /// The lease has ended, or this is not the segment that the object's table names there.
     pub fn enter(self, mut read: MultipartRead, header: &Header) -> Result<Leased<MultipartRead>, UseError> {
         self.with_dek(|tenant, dek| read.enter(dek, tenant, header))?
-            .map_err(UseError::Tampered)?;
+            .map_err(|what| self.tampered(what))?;
         Ok(Leased {
             lease: self,
             inner: read,
@@ -385,14 +385,20 @@ impl Lease {
 
     /// Work with the DEK, if the lease is live at this moment.
     pub(super) fn with_dek<T>(&self, work: impl FnOnce(&str, &Dek) -> T) -> Result<T, UseError> {
-        self.grant.live().map_err(UseError::Ended)?;
+        self.check().map_err(UseError::Ended)?;
         let held = self.grant.held();
         let Some(held) = held.get(&self.dek) else {
-            return Err(UseError::Ended(
-                self.grant.why.get().copied().unwrap_or(Unavailable::Lapsed.into()),
-            ));
+            let why = self.grant.why.get().copied().unwrap_or(Unavailable::Lapsed.into());
+            return Err(UseError::Ended(why.of(self.version())));
         };
         Ok(work(&self.grant.tenant, &held.dek))
+    }
+
+    pub(super) fn tampered(&self, what: Tampered) -> UseError {
+        UseError::Tampered {
+            what,
+            version: self.version(),
+        }
     }
 }
 
@@ -411,13 +417,13 @@ impl<T> Leased<T> {
     ///
     /// # Errors
     /// Why the permission ended.
-    pub fn get(&mut self) -> Result<&mut T, Refusal> {
+    pub fn get(&mut self) -> Result<&mut T, KeyRefusal> {
         self.lease.check()?;
         Ok(&mut self.inner)
     }
 
     /// The thing, for good, where only what is not secret is asked of it any more.
-    pub fn into_inner(self) -> Result<T, Refusal> {
+    pub fn into_inner(self) -> Result<T, KeyRefusal> {
         self.lease.check()?;
         Ok(self.inner)
     }
@@ -433,11 +439,16 @@ impl<T> Leased<T> {
 pub enum UseError {
     /// The permission ended.
     #[error("the lease has ended: {0}")]
-    Ended(Refusal),
+    Ended(KeyRefusal),
     /// What was to be sealed breaks a limit of the format.
     #[error(transparent)]
     Seal(SealError),
     /// What was to be opened is not what was sealed.
-    #[error(transparent)]
-    Tampered(Tampered),
+    #[error("{what}")]
+    Tampered {
+        /// What gave it away.
+        what: Tampered,
+        /// Whose lease it was to be opened under.
+        version: KeyVersion,
+    },
 }

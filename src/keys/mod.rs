@@ -37,7 +37,7 @@ use std::time::Duration;
 
 pub use ending::LeaseEnd;
 pub use lease::{Lease, Leased, UseError};
-pub use refusal::Refusal;
+pub use refusal::{KeyRefusal, Refusal};
 pub use tenant::{Recheck, TenantKey};
 pub use terms::{CleanUp, Expired, Terms, WhenRevoked};
 
@@ -47,7 +47,7 @@ use crate::keys::refusal::{Service, Unavailable};
 use crate::keys::service::Keyring;
 use crate::keys::session::Shares;
 use crate::keys::tenant::TenantKeys;
-use crate::seal::{DekId, Envelope, OriginSecrets};
+use crate::seal::{DekId, Envelope, KeyVersion, OriginSecrets};
 use crate::telemetry::clock::Clock;
 
 /// How long a yes counts.
@@ -86,7 +86,7 @@ pub struct TenantLeases(Option<Arc<TenantKeys>>);
 pub enum OpenError {
     /// The key's owner, or nobody, answered.
     #[error("{0}")]
-    Refused(Refusal),
+    Refused(KeyRefusal),
     /// The object's envelope was not made by this fleet for this tenant. No lease is touched by it.
     #[error("{0}")]
     NotOurs(NotOurs),
@@ -103,7 +103,20 @@ pub enum NotOurs {
     Cmk,
     /// The vault could not unwrap it, or it held another DEK than it says.
     #[error("the envelope does not hold the DEK it names")]
-    Envelope,
+    Envelope {
+        /// Whose key did not unwrap it.
+        version: KeyVersion,
+    },
+}
+
+impl NotOurs {
+    /// The version of the tenant's key that the envelope was held against. `None` where it is another key's, or nobody's.
+    pub fn version(self) -> Option<KeyVersion> {
+        match self {
+            Self::Envelope { version } => Some(version),
+            Self::Origin | Self::Cmk => None,
+        }
+    }
 }
 
 impl Keys {
@@ -148,7 +161,7 @@ impl Keys {
     ///
     /// # Errors
     /// The key's owner said no, or nobody answered in time.
-    pub async fn to_write(&self, tenant: &str) -> Result<Lease, Refusal> {
+    pub async fn to_write(&self, tenant: &str) -> Result<Lease, KeyRefusal> {
         match self.tenants.get(tenant) {
             Some(keys) => keys.to_write().await,
             None => Err(Unavailable::UnknownTenant.into()),
@@ -162,7 +175,7 @@ impl Keys {
     /// # Errors
     /// The key's owner said no, or nobody answered in time. Of a key that may not be sealed with, and under which nothing was
     /// sealed within a year, there is nothing to prove: it is refused with the reason of [`Self::to_write`].
-    pub async fn to_operate(&self, tenant: &str) -> Result<Lease, Refusal> {
+    pub async fn to_operate(&self, tenant: &str) -> Result<Lease, KeyRefusal> {
         match self.tenants.get(tenant) {
             Some(keys) => keys.to_operate().await,
             None => Err(Unavailable::UnknownTenant.into()),
@@ -174,7 +187,7 @@ impl Keys {
     ///
     /// # Errors
     /// As [`Self::to_operate`].
-    pub async fn to_clean_up(&self, tenant: &str) -> Result<CleanUp, Refusal> {
+    pub async fn to_clean_up(&self, tenant: &str) -> Result<CleanUp, KeyRefusal> {
         match self.tenants.get(tenant) {
             Some(keys) => keys.to_clean_up().await,
             None => Err(Unavailable::UnknownTenant.into()),

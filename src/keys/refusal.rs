@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::seal::KeyVersion;
+
 /// One of the three services a key operation passes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Service {
@@ -53,6 +55,17 @@ pub enum Refusal {
     /// The vault could not unwrap these bytes with this version. It says nothing about access to the key.
     #[error("Key Vault cannot unwrap this envelope")]
     BadEnvelope,
+}
+
+/// A refusal, and which version of the key it is about: what whoever asked for a lease, or held one, is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct KeyRefusal {
+    /// The reason.
+    pub why: Refusal,
+    /// The version whose lease ended, or that was asked for one. `None` if it did not come to one: Entra refused before a version
+    /// was chosen, say.
+    pub version: Option<KeyVersion>,
 }
 
 /// A definitive no, seen as the service's own JSON over verified TLS.
@@ -214,12 +227,39 @@ impl Refusal {
         }
     }
 
+    /// As the answer for this version of the key.
+    pub fn of(self, version: KeyVersion) -> KeyRefusal {
+        KeyRefusal {
+            why: self,
+            version: Some(version),
+        }
+    }
+
     /// How long the service asked to be left alone.
     pub fn retry_after(self) -> Option<Duration> {
         match self {
             Self::Unavailable(Unavailable::Throttled { retry_after, .. }) => retry_after,
             _ => None,
         }
+    }
+}
+
+impl From<Refusal> for KeyRefusal {
+    /// About no version that is known.
+    fn from(why: Refusal) -> Self {
+        Self { why, version: None }
+    }
+}
+
+impl From<Revoked> for KeyRefusal {
+    fn from(reason: Revoked) -> Self {
+        Refusal::from(reason).into()
+    }
+}
+
+impl From<Unavailable> for KeyRefusal {
+    fn from(reason: Unavailable) -> Self {
+        Refusal::from(reason).into()
     }
 }
 

@@ -144,7 +144,9 @@ impl Rewrap {
             return Ok(());
         };
         let envelopes: Vec<Envelope> = versions.values().cloned().collect();
-        let mut failed = RewrapError::NotOurs(NotOurs::Envelope);
+        // There is one at least.
+        let version = versions.keys().next().map_or(self.newest, |version| *version);
+        let mut failed = RewrapError::NotOurs(NotOurs::Envelope { version });
         for envelope in envelopes {
             let version = envelope.version();
             if let Some(no) = self.refused.get(&version) {

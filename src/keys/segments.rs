@@ -45,7 +45,7 @@ impl Lease {
     /// The lease has ended, or it is another block.
     pub fn enter_append(&self, reader: &mut AppendRead, header: &Header) -> Result<(), UseError> {
         let entered: Result<(), Tampered> = self.with_dek(|tenant, dek| reader.enter(dek, tenant, header))?;
-        entered.map_err(UseError::Tampered)
+        entered.map_err(|what| self.tampered(what))
     }
 }
 

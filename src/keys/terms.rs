@@ -2,6 +2,7 @@
 
 use crate::keys::lease::Lease;
 use crate::keys::refusal::Revoked;
+use crate::seal::KeyVersion;
 
 /// What has been agreed with a tenant beyond the vault's own yes and no.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,5 +38,10 @@ pub enum CleanUp {
     /// The tenant's lease is live.
     Lease(Lease),
     /// The customer has said no, and the tenant's terms leave such operations open nevertheless.
-    Revoked(Revoked),
+    Revoked {
+        /// Which no.
+        no: Revoked,
+        /// The version of the key that it is about, where it is about one.
+        version: Option<KeyVersion>,
+    },
 }

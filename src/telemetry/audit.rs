@@ -1,7 +1,16 @@
 //! Audit events: every decision about a customer's key, and every object refused as tampered, on the log target
-//! `portcullis::audit`. Fields only; the request's id comes from the surrounding span. Never a key, a token or a signature.
+//! `portcullis::audit`. Every one says which tenant, and which version of its key where the gate came to one. Fields only; the
+//! request's id comes from the surrounding span. Never a key, a token or a signature.
 
 use std::fmt::Display;
+
+/// The version of a key, where the gate came to one; the field is left out where it did not.
+pub type Known<'a> = Option<&'a dyn Display>;
+
+/// A version that the gate came to.
+pub fn known<V: Display>(version: &V) -> &dyn Display {
+    version
+}
 
 /// A decision worth keeping.
 pub enum Event<'a> {
@@ -42,6 +51,8 @@ pub enum Event<'a> {
     /// A request was refused because of the tenant's key.
     RequestRefused {
         tenant: &'a str,
+        /// The version whose lease ended, or that was asked for one.
+        version: Known<'a>,
         operation: &'static str,
         reason: &'static str,
     },
@@ -49,6 +60,8 @@ pub enum Event<'a> {
     /// leave it open to clean up.
     CleanedUp {
         tenant: &'a str,
+        /// The version whose no it was.
+        version: Known<'a>,
         operation: &'static str,
         container: &'a str,
         /// Empty for the container itself.
@@ -58,6 +71,8 @@ pub enum Event<'a> {
     /// A running download or upload was cut.
     StreamCut {
         tenant: &'a str,
+        /// The version whose lease ended.
+        version: Known<'a>,
         operation: &'static str,
         reason: &'static str,
     },
@@ -71,6 +86,10 @@ pub enum Event<'a> {
     /// An object is not what was sealed.
     Tampered {
         tenant: &'a str,
+        /// The version that the object was held against. None where an envelope is another key's or nobody's: what such a one names
+        /// was never asked.
+        version: Known<'a>,
+        operation: &'static str,
         container: &'a str,
         name: &'a str,
         what: &'a dyn Display,
@@ -115,13 +134,21 @@ pub fn record(event: &Event<'_>) {
         Event::Rotated { tenant, version } => audit!("rotated", tenant, version = %version),
         Event::RequestRefused {
             tenant,
+            version,
             operation,
             reason,
         } => {
-            audit!("request_refused", tenant, operation = operation, reason = reason);
+            audit!(
+                "request_refused",
+                tenant,
+                version = version.map(tracing::field::display),
+                operation = operation,
+                reason = reason
+            );
         }
         Event::CleanedUp {
             tenant,
+            version,
             operation,
             container,
             name,
@@ -130,6 +157,7 @@ pub fn record(event: &Event<'_>) {
             audit!(
                 "cleaned_up",
                 tenant,
+                version = version.map(tracing::field::display),
                 operation = operation,
                 container = container,
                 name = name,
@@ -138,10 +166,17 @@ pub fn record(event: &Event<'_>) {
         }
         Event::StreamCut {
             tenant,
+            version,
             operation,
             reason,
         } => {
-            audit!("stream_cut", tenant, operation = operation, reason = reason);
+            audit!(
+                "stream_cut",
+                tenant,
+                version = version.map(tracing::field::display),
+                operation = operation,
+                reason = reason
+            );
         }
         Event::CckmNotice {
             tenant,
@@ -153,11 +188,21 @@ pub fn record(event: &Event<'_>) {
         }
         Event::Tampered {
             tenant,
+            version,
+            operation,
             container,
             name,
             what,
         } => {
-            audit!("object_tampered", tenant, container = container, name = name, what = %what);
+            audit!(
+                "object_tampered",
+                tenant,
+                version = version.map(tracing::field::display),
+                operation = operation,
+                container = container,
+                name = name,
+                what = %what
+            );
         }
     }
 }

@@ -148,7 +148,10 @@ def is_up():
 
 def cuts():
     lines = [line for file in (DATA / "audit-revoked").glob("acme.*") for line in file.read_text().splitlines()]
-    return sum(json.loads(line)["event"] == "stream_cut" for line in lines if line.endswith("}"))
+    events = [json.loads(line) for line in lines if line.endswith("}")]
+    cut = [event for event in events if event["event"] == "stream_cut"]
+    assert all(len(event["version"]) == 32 and event["operation"] == "GetBlob" for event in cut), cut
+    return len(cut)
 
 
 def says_no(tenant, once):

@@ -97,6 +97,7 @@ def written_down(log):
     told = {(event["operation"], event["name"]) for event in events}
     wanted = {("HeadBucket", ""), ("HeadObject", "kept"), ("DeleteObject", "gone"), ("ListObjects", "")}
     assert wanted <= told, told
+    assert all(len(event["version"]) == 32 for event in events), events
     assert {(event["tenant"], event["container"], event["reason"]) for event in events} == {("acme", BUCKET, "key_disabled")}
 
 

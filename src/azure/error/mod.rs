@@ -4,6 +4,7 @@
 //! Codes: <https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes> and `common-rest-api-error-codes`. SDKs
 //! retry 408, 500, 502, 503 and 504 (JavaScript 500 and 503 only); so nothing that will not change by itself has one of those.
 
+mod from;
 mod told;
 
 use http::header::{CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -15,11 +16,8 @@ use time::format_description::well_known::Rfc3339;
 use crate::azure::auth::AuthError;
 use crate::azure::error::told::{auth, body, refused};
 use crate::body::Fault;
-use crate::keys::refusal::Refusal;
-use crate::keys::{NotOurs, OpenError, UseError};
-use crate::seal::{ChoiceError, PlainLen};
-use crate::tenant::Denied;
-use crate::upstream::StoreError;
+use crate::keys::refusal::KeyRefusal;
+use crate::seal::{ChoiceError, KeyVersion, PlainLen};
 
 /// After this many seconds a client may ask again when nobody answered for the key.
 const ASK_AGAIN_SECONDS: u64 = 2;
@@ -39,12 +37,14 @@ pub enum AzureError {
     UnknownContainer,
     /// The tenant's key: refused, or nobody answered.
     #[error(transparent)]
-    Refused(Refusal),
+    Refused(KeyRefusal),
     /// The stored blob is not what was sealed.
     #[error("{what}")]
     Tampered {
         /// What gave it away. For the log and the audit; the client learns only that it is so.
         what: String,
+        /// The version of the tenant's key that it was held against, if it came to one. For the audit likewise.
+        version: Option<KeyVersion>,
     },
     /// The stored blob bears no seal.
     #[error("the blob bears no seal")]
@@ -178,72 +178,6 @@ pub enum AzureError {
     StoreFailed,
 }
 
-impl From<Refusal> for AzureError {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<Denied> for AzureError {
-    fn from(denied: Denied) -> Self {
-        match denied {
-            Denied::UnknownContainer => Self::UnknownContainer,
-            Denied::OtherTenant | Denied::OutsidePrefix | Denied::NotAnonymous => AuthError::NotThisAccount.into(),
-        }
-    }
-}
-
-impl From<OpenError> for AzureError {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::Refused(refusal) => Self::Refused(refusal),
-            OpenError::NotOurs(what @ (NotOurs::Origin | NotOurs::Cmk | NotOurs::Envelope)) => {
-                Self::Tampered { what: what.to_string() }
-            }
-        }
-    }
-}
-
-impl From<UseError> for AzureError {
-    fn from(error: UseError) -> Self {
-        match error {
-            UseError::Ended(refusal) => Self::Refused(refusal),
-            UseError::Tampered(what) => Self::Tampered { what: what.to_string() },
-            UseError::Seal(error) => Self::Body(error.into()),
-        }
-    }
-}
-
-impl From<StoreError> for AzureError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Unreachable | StoreError::Timeout | StoreError::Unspeakable | StoreError::Hasty => {
-                Self::StoreFailed
-            }
-        }
-    }
-}
-
-impl From<Fault> for AzureError {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Ended(refusal) => Self::Refused(refusal),
-            Fault::Tampered(what) => Self::Tampered { what: what.to_string() },
-            Fault::NotOurs(what) => Self::Tampered { what: what.to_string() },
-            Fault::Unsealed(_) => Self::Unsealed,
-            Fault::StoreGone => Self::StoreFailed,
-            Fault::ClientGone
-            | Fault::ClientSilent
-            | Fault::TooShort { .. }
-            | Fault::TooLong
-            | Fault::Framing(_)
-            | Fault::Form(_)
-            | Fault::Checksum(_)
-            | Fault::Seal(_) => Self::Body(fault),
-        }
-    }
-}
-
 /// Status, code and message as Azure has them.
 struct Words(StatusCode, String, String);
 
@@ -255,6 +189,18 @@ const BAD: StatusCode = StatusCode::BAD_REQUEST;
 const NO: StatusCode = StatusCode::FORBIDDEN;
 
 impl AzureError {
+    /// As it showed under a lease of this version of the key.
+    #[must_use]
+    pub fn under(self, held_against: KeyVersion) -> Self {
+        match self {
+            Self::Tampered { what, version: None } => Self::Tampered {
+                what,
+                version: Some(held_against),
+            },
+            other => other,
+        }
+    }
+
     /// The answer: XML, or just the head where the request was a HEAD.
     pub fn response(&self, request_id: &str, now: OffsetDateTime, head: bool) -> Response<String> {
         let Words(status, code, message) = self.words();
@@ -290,7 +236,7 @@ impl AzureError {
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             let asked = match self {
-                Self::Refused(refusal) => refusal.retry_after().map(|span| span.as_secs().max(1)),
+                Self::Refused(refusal) => refusal.why.retry_after().map(|span| span.as_secs().max(1)),
                 _ => None,
             };
             headers.insert(RETRY_AFTER, HeaderValue::from(asked.unwrap_or(ASK_AGAIN_SECONDS)));
@@ -313,7 +259,7 @@ impl AzureError {
                 "ContainerNotFound",
                 "The specified container does not exist.",
             ),
-            Self::Refused(refusal) => refused(refusal),
+            Self::Refused(refusal) => refused(&refusal.why),
             // Vendor's codes: Azure has none. 409 because asking again won't help, and no SDK does.
             Self::Tampered { .. } => words(
                 StatusCode::CONFLICT,

@@ -157,7 +157,7 @@ pub(super) fn body(fault: &Fault) -> Words {
         Fault::Form(_)
         | Fault::Seal(_)
         | Fault::Ended(_)
-        | Fault::Tampered(_)
+        | Fault::Tampered { .. }
         | Fault::NotOurs(_)
         | Fault::Unsealed(_)
         | Fault::StoreGone => words(

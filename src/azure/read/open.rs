@@ -32,7 +32,10 @@ const EMPTY: ChunkSpan = ChunkSpan {
 };
 
 pub(super) fn tampered(what: &Tampered) -> AzureError {
-    AzureError::Tampered { what: what.to_string() }
+    AzureError::Tampered {
+        what: what.to_string(),
+        version: None,
+    }
 }
 
 /// Opens what the first answer brings, with further requests where it is not what was asked for.
@@ -123,11 +126,12 @@ fn checked(
         return Err(tampered(&Tampered::Kind {
             expected: Kind::Whole,
             found,
-        }));
+        })
+        .under(lease.version()));
     }
     let mut opener = lease.open_segment(core)?;
     let bound = opener.get()?.at(&exchange.place(), hidden.alias().as_ref());
-    bound.map_err(|what| tampered(&what))?;
+    bound.map_err(|what| tampered(&what).under(opener.lease().version()))?;
     Ok(opener)
 }
 
@@ -172,7 +176,7 @@ fn located(
 ) -> Result<(Core, Leased<Opener>), AzureError> {
     let mut opener = lease.open_segment(core)?;
     let bound = opener.get()?.at(&exchange.place(), hidden.alias().as_ref());
-    bound.map_err(|what| tampered(&what))?;
+    bound.map_err(|what| tampered(&what).under(opener.lease().version()))?;
     Ok((*core, opener))
 }
 

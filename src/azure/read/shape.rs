@@ -40,6 +40,7 @@ impl Shape {
                 // No service has such a blob.
                 return Err(AzureError::Tampered {
                     what: Tampered::Segment { number: count }.to_string(),
+                    version: None,
                 });
             }
             let len = stored.append_plain(count).ok_or(AzureError::Unsealed)?;
@@ -56,7 +57,10 @@ impl Shape {
     /// # Errors
     /// It is of no whole blob, or of another size.
     pub fn of_core(core: &Core, stored: SealedLen) -> Result<Self, AzureError> {
-        let tampered = |what: Tampered| AzureError::Tampered { what: what.to_string() };
+        let tampered = |what: Tampered| AzureError::Tampered {
+            what: what.to_string(),
+            version: None,
+        };
         match core.kind() {
             Kind::Whole if core.plain_len().sealed() == Some(stored) => Ok(Self::Whole(core.plain_len())),
             Kind::Footer if core.plain_len() <= PlainLen(stored.0) => Ok(Self::Blocks(core.plain_len(), *core)),

@@ -8,7 +8,7 @@ use crate::commands::check::report::{Finding, Step};
 use crate::commands::check::shelf::Shelf;
 use crate::keys::key_url::KeyUrl;
 use crate::keys::service::{Epoch, Keyring, Record};
-use crate::keys::{Keys, OpenError, Refusal};
+use crate::keys::{KeyRefusal, Keys, OpenError};
 use crate::seal::{OriginSecrets, PlainLen, PlainRange};
 use crate::telemetry::clock::Clock;
 use crate::upstream::StoreBody;
@@ -98,8 +98,7 @@ pub(super) async fn round_trip(keys: &Keys, tenant: &str, shelf: Shelf<'_>) -> F
 async fn there_and_back(keys: &Keys, tenant: &str, shelf: Shelf<'_>, key: &str, plain: &Bytes) -> Result<(), Finding> {
     let place = shelf.place(key);
     let failed = |what: &str| Finding::failed(Step::RoundTrip, what);
-    let refused =
-        |refusal: Refusal| Finding::failed(Step::RoundTrip, format!("no lease: {refusal}")).because(refusal.name());
+    let refused = |no: KeyRefusal| Finding::failed(Step::RoundTrip, format!("no lease: {no}")).because(no.why.name());
     let len = PlainLen(plain.len() as u64);
     let sealed_len = len.sealed().ok_or_else(|| failed("no such length"))?;
     let lease = keys.to_write(tenant).await.map_err(refused)?;

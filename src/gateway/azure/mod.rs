@@ -26,8 +26,8 @@ use crate::azure::put::Source;
 use crate::azure::{append, batch, block, control, copy, delegation, describe, headers, list, put, read};
 use crate::gateway::azure::stream::stream;
 use crate::gateway::{AnswerBody, Connection, full, nothing, request_id};
-use crate::keys::{CleanUp, Keys, Lease, Refusal};
-use crate::telemetry::audit::{self, Event};
+use crate::keys::{CleanUp, Keys, Lease};
+use crate::telemetry::audit::{self, Event, known};
 use crate::telemetry::clock::Clock;
 use crate::telemetry::metrics;
 use crate::tenant::Within;
@@ -208,13 +208,14 @@ impl AzureGateway {
         let tenant = &container.tenant;
         if cleans_up(operation) {
             let permission = self.keys.to_clean_up(tenant).await?;
-            exchange.keyless = matches!(permission, CleanUp::Revoked(_));
+            exchange.keyless = matches!(permission, CleanUp::Revoked { .. });
             let work = Box::pin(self.controls(&exchange, operation, body));
             return match permission {
                 CleanUp::Lease(lease) => under(&lease, work).await,
-                CleanUp::Revoked(no) => {
+                CleanUp::Revoked { no, version } => {
                     audit::record(&Event::CleanedUp {
                         tenant,
+                        version: version.as_ref().map(known),
                         operation: operation.name(),
                         container: &container.name,
                         name: &address.blob,
@@ -410,17 +411,24 @@ fn report(error: &AzureError, operation: &'static str, asked: &Asked) {
         .as_ref()
         .map_or(("", ""), |found| (&*found.tenant, found.name.as_str()));
     match error {
-        AzureError::Refused(refusal @ (Refusal::Revoked(_) | Refusal::Unavailable(_) | Refusal::BadEnvelope)) => {
+        AzureError::Refused(refused) => {
             audit::record(&Event::RequestRefused {
                 tenant,
+                version: refused.version.as_ref().map(known),
                 operation,
-                reason: refusal.name(),
+                reason: refused.why.name(),
             });
         }
         AzureError::Tampered { .. } | AzureError::Unsealed => {
             metrics::tampered();
+            let version = match error {
+                AzureError::Tampered { version, .. } => version.as_ref(),
+                _ => None,
+            };
             audit::record(&Event::Tampered {
                 tenant,
+                version: version.map(known),
+                operation,
                 container,
                 name: &asked.name,
                 what: error,

@@ -15,7 +15,7 @@ use crate::azure::read::{Pieces, Read};
 use crate::body::{Fault, FaultSlot, Gone, alone};
 use crate::gateway::{AnswerBody, Connection, CutGuard, full};
 use crate::keys::LeaseEnd;
-use crate::telemetry::audit::{self, Event};
+use crate::telemetry::audit::{self, Event, known};
 use crate::telemetry::metrics;
 
 /// Opens the first piece, and answers with it and what follows.
@@ -87,10 +87,13 @@ impl Running {
     fn broke(&self, fault: Fault) -> std::io::Error {
         let _request = self.request.enter();
         match &fault {
-            Fault::Tampered(_) | Fault::NotOurs(_) => {
+            Fault::Tampered { .. } | Fault::NotOurs(_) => {
                 metrics::tampered();
+                let version = fault.version();
                 audit::record(&Event::Tampered {
                     tenant: &self.container.tenant,
+                    version: version.as_ref().map(known),
+                    operation: self.operation,
                     container: &self.container.name,
                     name: &self.name,
                     what: &fault,
@@ -107,10 +110,12 @@ impl Drop for Running {
         if !self.finished && self.over.is_over() {
             let _request = self.request.enter();
             metrics::stream_cut();
+            let why = self.over.why();
             audit::record(&Event::StreamCut {
                 tenant: &self.container.tenant,
+                version: why.as_ref().and_then(|refused| refused.version.as_ref()).map(known),
                 operation: self.operation,
-                reason: self.over.why().map_or("lease_ended", |why| why.name()),
+                reason: why.map_or("lease_ended", |refused| refused.why.name()),
             });
         }
     }

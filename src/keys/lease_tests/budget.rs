@@ -80,7 +80,7 @@ async fn who_finds_no_room_in_the_budget_is_told_so_in_time_and_served_when_ther
     let began = world.clock.now();
     let refused = gate.to_open(TENANT, dek.id(), &envelope).await.err();
     let exhausted = Refusal::from(Unavailable::BudgetExhausted { to: Service::Vault });
-    assert_eq!(refused, Some(OpenError::Refused(exhausted)));
+    assert_eq!(refused, Some(OpenError::Refused(exhausted.of(version(7)))));
     assert!(world.clock.now().since(began) <= seconds(11), "behind sixty others");
     assert_eq!((exhausted.name(), exhausted.by()), ("budget_exhausted", Service::Gate));
     while gate.to_open(TENANT, dek.id(), &envelope).await.is_err() {}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use super::world::{BOUND, TENANT, World, cmk, pass, seconds, silent, version};
+use super::world::{BOUND, TENANT, World, cmk, pass, seconds, silent, version, why};
 use crate::keys::refusal::{Refusal, Revoked, Service, Unavailable};
 use crate::keys::{NotOurs, OpenError};
 use crate::seal::{Envelope, OriginSecrets, WrapAlgorithm};
@@ -22,7 +22,7 @@ async fn a_hundred_cold_readers_ask_once() {
         let opened = join_all((0..100).map(|_| gate.to_open(TENANT, dek, &record.envelope))).await;
         assert_eq!(world.vault.unwraps() - asked, 1, "answer {refused:?}");
         for lease in opened {
-            assert_eq!(lease.err(), refused.map(OpenError::Refused));
+            assert_eq!(lease.err(), refused.map(|no| OpenError::Refused(no.of(version(1)))));
         }
     }
 }
@@ -39,7 +39,11 @@ async fn a_hundred_cold_writers_ask_once() {
         let leases = join_all((0..100).map(|_| gate.to_write(TENANT))).await;
         assert_eq!(world.vault.unwraps() - asked, 1, "answer {refused:?}");
         assert!(world.vault.set().looks - looked <= 3);
-        assert!(leases.into_iter().all(|lease| lease.err() == refused));
+        assert!(
+            leases
+                .into_iter()
+                .all(|lease| lease.err() == refused.map(|no| no.of(version(1))))
+        );
     }
 }
 
@@ -78,7 +82,10 @@ async fn a_bad_envelope_touches_no_lease_and_costs_one_call() {
     let asked = world.vault.unwraps();
     for _ in 0..10 {
         let opened = gate.to_open(TENANT, dek, &envelope).await;
-        assert_eq!(opened.err(), Some(OpenError::NotOurs(NotOurs::Envelope)));
+        assert_eq!(
+            opened.err(),
+            Some(OpenError::NotOurs(NotOurs::Envelope { version: version(1) }))
+        );
     }
     assert_eq!(world.vault.unwraps() - asked, 1);
     assert!(lease.check().is_ok() && gate.to_write(TENANT).await.is_ok());
@@ -121,7 +128,7 @@ async fn a_false_origin_and_a_foreign_cmk_cost_no_call() {
     );
     assert_eq!(world.vault.unwraps(), asked);
     assert_eq!(
-        gate.to_write("nobody").await.err(),
+        why(gate.to_write("nobody").await),
         Some(Unavailable::UnknownTenant.into())
     );
 }
@@ -179,7 +186,7 @@ async fn without_the_keyring_known_deks_serve_and_none_is_made() {
     }
     let fresh = world.gate();
     let wraps = world.vault.set().wraps;
-    assert_eq!(fresh.to_write(TENANT).await.err(), Some(Unavailable::Keyring.into()));
+    assert_eq!(why(fresh.to_write(TENANT).await), Some(Unavailable::Keyring.into()));
     assert_eq!(world.vault.set().wraps, wraps);
     world.ring.0.lock().unwrap().down = false;
     pass(seconds(1)).await;

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use super::world::{BOUND, Desk, IDENTITY, TENANT, World, pass, seconds, throttled};
+use super::world::{BOUND, Desk, IDENTITY, TENANT, World, pass, seconds, throttled, why};
 use crate::keys::Terms;
 use crate::keys::budget::Budgets;
 use crate::keys::refusal::{Blocked, Revoked, Service};
@@ -52,7 +52,7 @@ async fn a_removed_application_is_noticed_within_the_bound() {
     lease.over().cancelled().await;
     let took = world.clock.now().since(removed);
     assert!(took <= IDENTITY / 3 + BOUND / 3 + seconds(1), "{took:?}");
-    assert_eq!(lease.check(), Err(Revoked::AppNotInstalled.into()));
+    assert_eq!(why(lease.check()), Some(Revoked::AppNotInstalled.into()));
     world.vault.set().entra = None;
     pass(seconds(30)).await;
     assert!(gate.to_write(TENANT).await.is_ok());
@@ -74,7 +74,7 @@ async fn entras_silence_closes_at_the_identitys_bound_with_its_reason() {
         calls <= 600 / 8 + 10,
         "{calls} calls: an end brought near is no reason for more"
     );
-    assert_eq!(gate.to_write(TENANT).await.err(), Some(silence));
+    assert_eq!(why(gate.to_write(TENANT).await), Some(silence));
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,7 +97,7 @@ async fn one_no_of_entra_ends_every_lease_of_the_tenant_at_once() {
     let exchanges = world.vault.set().exchanges;
     for _ in 0..600 {
         pass(seconds(1)).await;
-        assert_eq!(gate.to_write(TENANT).await.err(), Some(Revoked::AppDisabled.into()));
+        assert_eq!(why(gate.to_write(TENANT).await), Some(Revoked::AppDisabled.into()));
     }
     assert!(world.vault.set().exchanges - exchanges <= 27, "Entra is not stormed");
 }

@@ -1,6 +1,6 @@
 //! What a no does, what a yes that comes too late does not, and how access comes back.
 
-use super::world::{BOUND, TENANT, World, key, pass, seconds, silent, version};
+use super::world::{BOUND, TENANT, World, key, pass, seconds, silent, version, why};
 use crate::keys::budget::Budgets;
 use crate::keys::refusal::{Refusal, Revoked, Unavailable};
 use crate::keys::{CleanUp, OpenError, Recheck, Terms, WhenRevoked};
@@ -16,10 +16,10 @@ async fn a_yes_asked_for_before_a_no_was_heard_counts_for_nothing() {
     world.vault.set().entra = Some(Revoked::AppDisabled.into());
     let asked = world.vault.unwraps();
     lease.over().cancelled().await;
-    assert_eq!(lease.check(), Err(Revoked::AppDisabled.into()));
+    assert_eq!(why(lease.check()), Some(Revoked::AppDisabled.into()));
     pass(seconds(60)).await;
     assert!(world.vault.unwraps() > asked, "a yes came after it");
-    assert_eq!(gate.to_write(TENANT).await.err(), Some(Revoked::AppDisabled.into()));
+    assert_eq!(why(gate.to_write(TENANT).await), Some(Revoked::AppDisabled.into()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -34,9 +34,9 @@ async fn access_given_back_is_noticed_without_a_restart() {
         let asked = world.vault.unwraps();
         for _ in 0..revoked_for {
             let no = Refusal::from(Revoked::RoleMissing);
-            assert_eq!(gate.to_write(TENANT).await.err(), Some(no));
+            assert_eq!(why(gate.to_write(TENANT).await), Some(no));
             let opened = gate.to_open(TENANT, dek, &record.envelope).await;
-            assert_eq!(opened.err(), Some(OpenError::Refused(no)));
+            assert_eq!(opened.err(), Some(OpenError::Refused(no.of(version(1)))));
             pass(seconds(1)).await;
         }
         let calls = world.vault.unwraps() - asked;
@@ -70,18 +70,20 @@ async fn a_no_leaves_only_cleaning_up_and_only_where_the_terms_say_so() {
         world.vault.set().unwrap = Some(no.into());
         pass(BOUND * 2).await;
         let refused = Refusal::from(no);
-        assert!(matches!(gate.to_clean_up(TENANT).await, Ok(CleanUp::Revoked(by)) if by == no));
-        assert_eq!(strict.to_clean_up(TENANT).await.err(), Some(refused));
-        assert_eq!(gate.to_write(TENANT).await.err(), Some(refused));
-        assert_eq!(gate.to_operate(TENANT).await.err(), Some(refused));
+        assert!(
+            matches!(gate.to_clean_up(TENANT).await, Ok(CleanUp::Revoked { no: by, version: Some(of) }) if by == no && of == version(1))
+        );
+        assert_eq!(strict.to_clean_up(TENANT).await.err(), Some(refused.of(version(1))));
+        assert_eq!(gate.to_write(TENANT).await.err(), Some(refused.of(version(1))));
+        assert_eq!(why(gate.to_operate(TENANT).await), Some(refused));
         let opened = gate.to_open(TENANT, dek, &envelope).await.err();
-        assert_eq!(opened, Some(OpenError::Refused(refused)));
+        assert_eq!(opened, Some(OpenError::Refused(refused.of(version(1)))));
     }
     world.vault.set().unwrap = Some(silent());
     pass(BOUND * 2).await;
     assert_eq!(
         gate.to_clean_up(TENANT).await.err(),
-        Some(silent()),
+        Some(silent().of(version(1))),
         "silence is not a no"
     );
     assert!(gate.to_clean_up("nobody").await.is_err());
@@ -97,7 +99,7 @@ async fn the_first_answer_after_a_silence_ends_it() {
         pass(seconds(1)).await;
         let _ = gate.to_write(TENANT).await;
     }
-    assert_eq!(gate.to_write(TENANT).await.err(), Some(silent()));
+    assert_eq!(why(gate.to_write(TENANT).await), Some(silent()));
     world.vault.set().unwrap = None;
     pass(BOUND / 4).await;
     assert!(gate.to_write(TENANT).await.is_ok());
@@ -113,7 +115,7 @@ async fn a_silence_does_not_hide_a_no() {
     assert!(lease.check().is_ok());
     world.vault.set().unwrap = Some(Revoked::KeyNotFound.into());
     lease.over().cancelled().await;
-    assert_eq!(lease.check(), Err(Revoked::KeyNotFound.into()));
+    assert_eq!(why(lease.check()), Some(Revoked::KeyNotFound.into()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,7 +144,7 @@ async fn a_recheck_hears_a_no_at_once_and_decides_nothing_itself() {
     world.vault.disable(1);
     gate.recheck(TENANT);
     pass(seconds(1)).await;
-    assert_eq!(lease.check(), Err(Revoked::KeyDisabled.into()));
+    assert_eq!(why(lease.check()), Some(Revoked::KeyDisabled.into()));
 }
 
 /// What a token outlives shows as well.
@@ -160,7 +162,7 @@ async fn a_recheck_asks_entra_anew_but_not_in_a_row() {
     world.vault.set().entra = Some(Revoked::AppDisabled.into());
     gate.recheck(TENANT);
     pass(seconds(1)).await;
-    assert_eq!(lease.check(), Err(Revoked::AppDisabled.into()));
+    assert_eq!(why(lease.check()), Some(Revoked::AppDisabled.into()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -183,7 +185,7 @@ async fn a_proof_waited_for_is_the_vaults_word_of_now() {
     pass(BOUND / 3).await;
     world.vault.disable(1);
     assert_eq!(gate.prove(TENANT).await, Err(Revoked::KeyDisabled.into()));
-    assert_eq!(lease.check(), Err(Revoked::KeyDisabled.into()));
+    assert_eq!(why(lease.check()), Some(Revoked::KeyDisabled.into()));
     // The no that is remembered does not answer.
     world.vault.change(1, |key| key.enabled = true);
     pass(seconds(1) / 10).await;

@@ -31,7 +31,7 @@ async fn open(gate: &Arc<Keys>, record: &Record) -> Result<Lease, OpenError> {
 }
 
 fn disabled() -> OpenError {
-    OpenError::Refused(Revoked::KeyDisabled.into())
+    OpenError::Refused(Refusal::from(Revoked::KeyDisabled).of(version(1)))
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,7 +129,7 @@ async fn a_keyring_out_of_reach_is_not_taken_for_a_no() {
     world.vault.disable(1);
     world.ring.0.lock().unwrap().down = true;
     let gate = world.gate();
-    let away = OpenError::Refused(Unavailable::Keyring.into());
+    let away = OpenError::Refused(Refusal::from(Unavailable::Keyring).of(version(1)));
     assert_eq!(open(&gate, &record).await.err(), Some(away));
     world.ring.0.lock().unwrap().down = false;
     pass(seconds(2)).await;
@@ -259,7 +259,10 @@ async fn a_record_that_holds_another_dek_is_not_wrapped_again() {
         envelope: world.bad_envelope(dek),
     });
     let answer = rewrap.rewrap(dek).await;
-    assert_eq!(answer, Err(RewrapError::NotOurs(NotOurs::Envelope)));
+    assert_eq!(
+        answer,
+        Err(RewrapError::NotOurs(NotOurs::Envelope { version: version(1) }))
+    );
     assert!(world.ring.0.lock().unwrap().rewrapped.is_empty());
 }
 

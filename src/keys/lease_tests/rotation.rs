@@ -1,6 +1,6 @@
 //! Versions and epochs come and go; keys expire. The tenant goes on as far as the customer lets it.
 
-use super::world::{BOUND, TENANT, World, key, pass, seconds, silent, version};
+use super::world::{BOUND, TENANT, World, key, pass, seconds, silent, version, why};
 use crate::keys::budget::Budgets;
 use crate::keys::refusal::{Refusal, Revoked};
 use crate::keys::{Expired, OpenError, Terms};
@@ -63,7 +63,7 @@ async fn a_version_disabled_after_it_was_moved_to_gives_way_to_the_one_before() 
     world.vault.disable(1);
     pass(BOUND).await;
     let no = Some(Refusal::from(Revoked::KeyDisabled));
-    assert_eq!(gate.to_write(TENANT).await.err(), no, "all of them disabled is a no");
+    assert_eq!(why(gate.to_write(TENANT).await), no, "all of them disabled is a no");
     world.vault.change(2, |key| key.enabled = true);
     pass(BOUND).await;
     assert_eq!(gate.to_write(TENANT).await.unwrap().version(), version(2));
@@ -118,14 +118,14 @@ async fn nothing_is_sealed_past_exp_and_everything_else_goes_on() {
     let expired = Some(Refusal::from(Revoked::KeyExpired));
     for _ in 0..600 {
         pass(seconds(1)).await;
-        let sealed = gate.to_write(TENANT).await;
+        let sealed = why(gate.to_write(TENANT).await);
         let past = world.clock.now().wall >= expires;
-        assert_eq!(sealed.err(), expired.filter(|_| past));
+        assert_eq!(sealed, expired.filter(|_| past));
         assert!(gate.to_operate(TENANT).await.is_ok());
         assert!(gate.to_open(TENANT, dek, &envelope).await.is_ok());
     }
     let fresh = world.gate();
-    assert_eq!(fresh.to_write(TENANT).await.err(), expired);
+    assert_eq!(why(fresh.to_write(TENANT).await), expired);
     assert!(fresh.to_operate(TENANT).await.is_ok(), "by the DEK in the keyring");
     world.vault.set().versions.push(key(2));
     pass(BOUND).await;
@@ -151,14 +151,14 @@ async fn nothing_is_opened_past_exp_either_where_the_terms_say_so() {
     let now = world.clock.now().wall;
     assert!((expires..expires + seconds(1)).contains(&now), "{now:?}");
     let no = Refusal::from(Revoked::KeyExpired);
-    assert_eq!(lease.check(), Err(no));
+    assert_eq!(why(lease.check()), Some(no));
     for gate in [&gate, &start()] {
         for _ in 0..5 {
             assert!(gate.warm(TENANT, dek).is_none());
             let opened = gate.to_open(TENANT, dek, &envelope).await.err();
-            assert_eq!(opened, Some(OpenError::Refused(no)));
-            assert_eq!(gate.to_write(TENANT).await.err(), Some(no));
-            assert_eq!(gate.to_operate(TENANT).await.err(), Some(no));
+            assert_eq!(opened, Some(OpenError::Refused(no.of(version(1)))));
+            assert_eq!(why(gate.to_write(TENANT).await), Some(no));
+            assert_eq!(why(gate.to_operate(TENANT).await), Some(no));
             pass(seconds(7)).await;
         }
     }
@@ -166,7 +166,11 @@ async fn nothing_is_opened_past_exp_either_where_the_terms_say_so() {
     pass(BOUND).await;
     assert_eq!(gate.to_write(TENANT).await.unwrap().version(), version(2));
     let opened = gate.to_open(TENANT, dek, &envelope).await.err();
-    assert_eq!(opened, Some(OpenError::Refused(no)), "each version by its own date");
+    assert_eq!(
+        opened,
+        Some(OpenError::Refused(no.of(version(1)))),
+        "each version by its own date"
+    );
     world.vault.change(1, |key| key.expires = None);
     pass(BOUND).await;
     assert!(gate.to_open(TENANT, dek, &envelope).await.is_ok(), "extended");
@@ -185,7 +189,7 @@ async fn dates_that_cannot_be_read_open_nothing_where_they_count() {
     let fresh = world.gate_on(terms, Budgets::default(), [TENANT, "other"]);
     world.vault.set().look = Some(silent());
     let opened = fresh.to_open(TENANT, dek, &envelope).await.err();
-    assert_eq!(opened, Some(OpenError::Refused(silent())));
+    assert_eq!(opened, Some(OpenError::Refused(silent().of(version(1)))));
     assert!(
         gate.to_open(TENANT, dek, &envelope).await.is_ok(),
         "known within the minute"
@@ -208,7 +212,7 @@ async fn a_gate_started_long_after_exp_proves_itself_by_an_older_epoch() {
     assert!(gate.to_operate(TENANT).await.is_ok());
     world.vault.disable(1);
     pass(BOUND * 3).await;
-    assert_eq!(gate.to_operate(TENANT).await.err(), Some(Revoked::KeyDisabled.into()));
+    assert_eq!(why(gate.to_operate(TENANT).await), Some(Revoked::KeyDisabled.into()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::keys::budget::Budgets;
-use crate::keys::refusal::{Refusal, Revoked, Service, Unavailable};
+use crate::keys::refusal::{KeyRefusal, Refusal, Revoked, Service, Unavailable};
 use crate::keys::service::{Epoch, KeyState, KeyVault, Keyring, KeyringError, Record, VaultSession, Wrapped};
 use crate::keys::{Bounds, Keys, TenantKey, Terms};
 use crate::seal::{CmkRef, Dek, DekId, Envelope, KeyVersion, OriginSecrets, WrapAlgorithm};
@@ -131,6 +131,11 @@ pub async fn pass(span: Duration) {
 
 pub fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+/// The reason alone of a refusal.
+pub fn why<T>(refused: Result<T, KeyRefusal>) -> Option<Refusal> {
+    refused.err().map(|refused| refused.why)
 }
 
 pub fn silent() -> Refusal {

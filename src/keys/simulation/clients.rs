@@ -103,7 +103,7 @@ impl Client {
                     objects.pop_front();
                 }
             }
-            Err(refusal) => self.refused(life, began, refusal, None, "write"),
+            Err(refusal) => self.refused(life, began, refusal.why, None, "write"),
         }
     }
 
@@ -112,7 +112,7 @@ impl Client {
         let (life, keys) = self.gate.running();
         let began = Instant::now();
         if let Err(refusal) = keys.to_operate(&self.truth.name).await {
-            self.refused(life, began, refusal, None, "list");
+            self.refused(life, began, refusal.why, None, "list");
         }
     }
 
@@ -164,7 +164,7 @@ impl Client {
                         looked = Instant::now();
                     }
                     Err(refusal) => {
-                        self.refused(life, looked, refusal, Some(version), "stream");
+                        self.refused(life, looked, refusal.why, Some(version), "stream");
                         break;
                     }
                 }
@@ -223,7 +223,7 @@ impl Client {
             Ok(lease) => Some((life, lease, header, sealed)),
             Err(OpenError::Refused(refusal)) => {
                 let version = header.envelope().version();
-                self.refused(life, began, refusal, Some(version), "read");
+                self.refused(life, began, refusal.why, Some(version), "read");
                 None
             }
             Err(OpenError::NotOurs(what)) => {

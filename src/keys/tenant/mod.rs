@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::keys::Bounds;
 use crate::keys::deks::{NoDek, SharedDeks};
 use crate::keys::lease::Lease;
-use crate::keys::refusal::{Refusal, Revoked, Unavailable};
+use crate::keys::refusal::{KeyRefusal, Refusal, Revoked, Unavailable};
 use crate::keys::rewrapped::Rewrapped;
 use crate::keys::service::{Epoch, KeyState, KeyVault, Keyring};
 use crate::keys::session::{Sessions, Shares};
@@ -80,7 +80,7 @@ struct Writing {
 /// a crowd of calls; no longer than the version whose refusal it was does so itself.
 struct Refused {
     heard: Moment,
-    refusal: Refusal,
+    refusal: KeyRefusal,
     step: Duration,
     pause: Duration,
     by: Option<Arc<Version>>,
@@ -134,7 +134,7 @@ impl TenantKeys {
     }
 
     /// A lease to seal with.
-    pub(super) async fn to_write(self: &Arc<Self>) -> Result<Lease, Refusal> {
+    pub(super) async fn to_write(self: &Arc<Self>) -> Result<Lease, KeyRefusal> {
         let (lease, writing) = self.lease_written_with().await?;
         let now = self.clock.now();
         let Err(no) = writing.key.sealable(now) else {
@@ -148,21 +148,27 @@ impl TenantKeys {
         let (lease, writing) = self.lease_written_with().await?;
         match writing.key.sealable(self.clock.now()) {
             Ok(()) => Ok(lease),
-            Err(_) => Err(no.into()),
+            Err(_) => Err(Refusal::from(no).of(writing.version.id)),
         }
     }
 
     /// The permission for what has no key version of its own (LIST, DELETE).
-    pub(super) async fn to_operate(self: &Arc<Self>) -> Result<Lease, Refusal> {
+    pub(super) async fn to_operate(self: &Arc<Self>) -> Result<Lease, KeyRefusal> {
         self.lease_written_with().await.map(|(lease, _)| lease)
     }
 
     /// The permission for what neither reads nor writes an object: the lease, or by the tenant's terms the customer's own no.
-    pub(super) async fn to_clean_up(self: &Arc<Self>) -> Result<CleanUp, Refusal> {
+    pub(super) async fn to_clean_up(self: &Arc<Self>) -> Result<CleanUp, KeyRefusal> {
         match (self.to_operate().await, self.terms.when_revoked) {
             (Ok(lease), _) => Ok(CleanUp::Lease(lease)),
-            (Err(Refusal::Revoked(no)), WhenRevoked::DenyData) => Ok(CleanUp::Revoked(no)),
-            (Err(refusal), _) => Err(refusal),
+            (Err(refusal), WhenRevoked::DenyData) => match refusal.why {
+                Refusal::Revoked(no) => Ok(CleanUp::Revoked {
+                    no,
+                    version: refusal.version,
+                }),
+                Refusal::Unavailable(_) | Refusal::BadEnvelope => Err(refusal),
+            },
+            (Err(refusal), WhenRevoked::Deny) => Err(refusal),
         }
     }
 
@@ -173,7 +179,7 @@ impl TenantKeys {
     }
 
     /// A lease on the DEK last written with, and what is known of its key; one is chosen if there is none.
-    async fn lease_written_with(self: &Arc<Self>) -> Result<(Lease, Writing), Refusal> {
+    async fn lease_written_with(self: &Arc<Self>) -> Result<(Lease, Writing), KeyRefusal> {
         if let Some(warm) = self.warm_written_with() {
             return Ok(warm);
         }
@@ -255,11 +261,12 @@ impl TenantKeys {
         let enabled = |key: &KeyState| key.enabled && !tried.contains(&key.version);
         let begun = |key: &KeyState| enabled(key) && key.not_before.is_none_or(|start| now.wall >= start);
         let fit = |key: &KeyState| enabled(key) && key.sealable(now).is_ok();
-        let current = session.current().await.map_err(NoDek::Asked)?;
+        let asked = |no: Refusal| NoDek::Asked(no.into());
+        let current = session.current().await.map_err(asked)?;
         if fit(&current) {
             return Ok(Some(current));
         }
-        let versions = session.versions().await.map_err(NoDek::Asked)?;
+        let versions = session.versions().await.map_err(asked)?;
         let first = |which: &dyn Fn(&KeyState) -> bool| versions.iter().find(|key| which(key)).copied();
         Ok(first(&fit).or_else(|| first(&begun)).or_else(|| first(&enabled)))
     }
@@ -276,11 +283,11 @@ impl TenantKeys {
             let found = match key.sealable(looked) {
                 Ok(()) => self.deks.recorded(&version, epoch).await?,
                 Err(no @ Revoked::KeyExpired) if self.terms.expired == Expired::Deny => {
-                    return Err(NoDek::Asked(no.into()));
+                    return Err(NoDek::Asked(Refusal::from(no).of(key.version)));
                 }
                 Err(no) => {
                     let found = self.deks.recorded_of_late(&version, epoch).await?;
-                    Some(found.ok_or(NoDek::Asked(no.into()))?)
+                    Some(found.ok_or(NoDek::Asked(Refusal::from(no).of(key.version)))?)
                 }
             };
             let settled = found.is_some();
@@ -372,7 +379,7 @@ impl TenantKeys {
         Arc::clone(version)
     }
 
-    fn recently_refused(&self) -> Result<(), Refusal> {
+    fn recently_refused(&self) -> Result<(), KeyRefusal> {
         match self.refused().as_ref() {
             Some(last)
                 if self.clock.now().since(last.heard) < last.pause
@@ -385,19 +392,22 @@ impl TenantKeys {
     }
 
     /// Remembers how a search ended. What was itself only remembered begins no new pause.
-    fn note<T>(&self, search: Result<T, NoDek>) -> Result<T, Refusal> {
+    fn note<T>(&self, search: Result<T, NoDek>) -> Result<T, KeyRefusal> {
         let mut refused = self.refused();
         let (refusal, by) = match search {
             Ok(found) => {
                 *refused = None;
                 return Ok(found);
             }
-            Err(NoDek::Session(refusal)) => return Err(refusal),
+            Err(NoDek::Session(refusal)) => return Err(refusal.into()),
             // Nobody was asked, and to wait for the budget was pause enough.
-            Err(NoDek::Asked(refusal @ Refusal::Unavailable(Unavailable::BudgetExhausted { .. }))) => {
-                return Err(refusal);
-            }
-            Err(NoDek::Version(refusal, version)) => (refusal, Some(version)),
+            Err(NoDek::Asked(
+                refusal @ KeyRefusal {
+                    why: Refusal::Unavailable(Unavailable::BudgetExhausted { .. }),
+                    ..
+                },
+            )) => return Err(refusal),
+            Err(NoDek::Version(refusal, version)) => (refusal.of(version.id), Some(version)),
             Err(NoDek::Asked(refusal)) => (refusal, None),
         };
         let step = refused
@@ -407,7 +417,7 @@ impl TenantKeys {
             heard: self.clock.now(),
             refusal,
             step,
-            pause: step.max(refusal.retry_after().unwrap_or_default()),
+            pause: step.max(refusal.why.retry_after().unwrap_or_default()),
             by,
         });
         Err(refusal)

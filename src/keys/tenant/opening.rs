@@ -34,18 +34,18 @@ impl TenantKeys {
         let own = self.version(envelope.version());
         let no = match own.lease(dek, &Arc::new(envelope.clone())).await {
             Ok(lease) => return Ok(lease),
-            Err(Refusal::BadEnvelope) => return Err(OpenError::NotOurs(NotOurs::Envelope)),
+            Err(Refusal::BadEnvelope) => return Err(OpenError::NotOurs(NotOurs::Envelope { version: own.id })),
             Err(refusal) => refusal,
         };
         if !of_one_version(no) {
-            return Err(OpenError::Refused(no));
+            return Err(OpenError::Refused(no.of(own.id)));
         }
         refused.push(own.id);
         let newest = self.writing().as_ref().map(|writing| writing.version.id);
         let found = self.rewrapped.search(dek, newest, &refused).await;
-        let found = found.map_err(OpenError::Refused)?;
+        let found = found.map_err(|refusal| OpenError::Refused(refusal.of(own.id)))?;
         let lease = self.first_that_opens(dek, &found, &mut refused).await?;
-        lease.ok_or(OpenError::Refused(no))
+        lease.ok_or(OpenError::Refused(no.of(own.id)))
     }
 
     /// A lease by the first of these envelopes that opens. The versions that say no are added to `refused`; those in it already
@@ -65,7 +65,7 @@ impl TenantKeys {
                 Err(no) if of_one_version(no) => refused.push(envelope.version()),
                 // What a rewrap left says nothing of the object.
                 Err(Refusal::BadEnvelope) => {}
-                Err(refusal) => return Err(OpenError::Refused(refusal)),
+                Err(refusal) => return Err(OpenError::Refused(refusal.of(envelope.version()))),
             }
         }
         Ok(None)

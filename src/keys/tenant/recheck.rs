@@ -58,14 +58,14 @@ impl TenantKeys {
         }
         match silence {
             Some(silence) => Err(silence),
-            None => self.to_operate().await.map(drop),
+            None => self.to_operate().await.map(drop).map_err(|refused| refused.why),
         }
     }
 
     /// Every version there is; what was remembered of a search that ended in a no answers for no other.
     fn to_ask_anew(&self) -> Vec<Arc<Version>> {
         if let Some(last) = self.refused().as_mut()
-            && matches!(last.refusal, Refusal::Revoked(_))
+            && matches!(last.refusal.why, Refusal::Revoked(_))
         {
             last.pause = Duration::ZERO;
         }

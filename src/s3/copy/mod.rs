@@ -24,7 +24,7 @@ pub use part::part;
 
 pub use source::CopySource;
 
-use crate::keys::Refusal;
+use crate::keys::{KeyRefusal, Refusal};
 use crate::s3::copy::conditions::Conditions;
 use crate::s3::error::S3Error;
 use crate::s3::object::Object;
@@ -110,7 +110,10 @@ impl std::fmt::Debug for FaultyContainer {
 fn of_source(from: &Object<'_>, error: S3Error) -> S3Error {
     match error {
         // Silence and the fleet's own troubles with one vault are also told of that vault's tenant.
-        S3Error::Refused(Refusal::Revoked(_) | Refusal::Unavailable(_) | Refusal::BadEnvelope)
+        S3Error::Refused(KeyRefusal {
+            why: Refusal::Revoked(_) | Refusal::Unavailable(_) | Refusal::BadEnvelope,
+            ..
+        })
         | S3Error::Tampered { .. }
         | S3Error::Unsealed => S3Error::Source(SourceFault {
             error: Box::new(error),

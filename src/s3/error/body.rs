@@ -48,7 +48,7 @@ pub(super) fn words_of(fault: &Fault) -> Words {
         Fault::Form(fault) => post::file(*fault),
         Fault::Seal(_)
         | Fault::Ended(_)
-        | Fault::Tampered(_)
+        | Fault::Tampered { .. }
         | Fault::NotOurs(_)
         | Fault::Unsealed(_)
         | Fault::StoreGone => words(

@@ -17,11 +17,11 @@ use http::header::{CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::body::Fault;
-use crate::keys::refusal::{Refusal, Revoked, Unavailable};
+use crate::keys::refusal::{KeyRefusal, Refusal, Revoked, Unavailable};
 use crate::s3::auth::AuthError;
 use crate::s3::copy::{CopyError, SourceFault};
 use crate::s3::post::PostError;
-use crate::seal::PlainLen;
+use crate::seal::{KeyVersion, PlainLen};
 use crate::tenant::Denied;
 
 /// After this many seconds a client may ask again when nobody answered for the key.
@@ -47,12 +47,14 @@ pub enum S3Error {
     Denied(#[from] Denied),
     /// The tenant's key: refused, or nobody answered.
     #[error(transparent)]
-    Refused(Refusal),
+    Refused(KeyRefusal),
     /// The stored object is not what was sealed.
     #[error("{what}")]
     Tampered {
         /// What gave it away. For the log and the audit; the client learns only that it is so.
         what: String,
+        /// The version of the tenant's key that it was held against, if it came to one. For the audit likewise.
+        version: Option<KeyVersion>,
     },
     /// The stored object bears no seal.
     #[error("the object bears no seal")]
@@ -164,6 +166,18 @@ fn words(status: StatusCode, code: &str, message: impl Into<String>) -> Words {
 }
 
 impl S3Error {
+    /// As it showed under a lease of this version of the key.
+    #[must_use]
+    pub fn under(self, held_against: KeyVersion) -> Self {
+        match self {
+            Self::Tampered { what, version: None } => Self::Tampered {
+                what,
+                version: Some(held_against),
+            },
+            other => other,
+        }
+    }
+
     /// The answer: XML, or just the head where the request was a HEAD.
     pub fn response(&self, key_url: &str, resource: &str, request_id: &str, head: bool) -> Response<String> {
         let words = self.words(key_url);
@@ -190,7 +204,7 @@ impl S3Error {
                 own => own,
             };
             let asked = match about {
-                Self::Refused(refusal) => refusal.retry_after().map(|span| span.as_secs().max(1)),
+                Self::Refused(refusal) => refusal.why.retry_after().map(|span| span.as_secs().max(1)),
                 _ => None,
             };
             headers.insert(
@@ -241,7 +255,7 @@ impl S3Error {
             Self::Denied(Denied::OtherTenant | Denied::OutsidePrefix | Denied::NotAnonymous) => {
                 words(StatusCode::FORBIDDEN, "AccessDenied", "Access Denied")
             }
-            Self::Refused(refusal) => refused(refusal, key_url),
+            Self::Refused(refusal) => refused(&refusal.why, key_url),
             // A vendor's code: S3 has none. 403 because asking again won't help, and no SDK does.
             Self::Tampered { .. } => words(
                 StatusCode::FORBIDDEN,

@@ -271,6 +271,7 @@ impl Completing {
         {
             return Err(S3Error::Tampered {
                 what: place.to_string(),
+                version: None,
             });
         }
         Ok(Some(Waiting {

@@ -151,7 +151,10 @@ fn unusable(error: UseError) -> S3Error {
     match error {
         UseError::Ended(refusal) => S3Error::Refused(refusal),
         UseError::Seal(error) => S3Error::Body(error.into()),
-        UseError::Tampered(what) => S3Error::Tampered { what: what.to_string() },
+        UseError::Tampered { what, version } => S3Error::Tampered {
+            what: what.to_string(),
+            version: Some(version),
+        },
     }
 }
 

@@ -197,7 +197,10 @@ pub(super) fn content_range(range: PlainRange, len: PlainLen) -> String {
 
 /// Refused because it is not what was sealed.
 pub(super) fn tampered(what: Tampered) -> S3Error {
-    S3Error::Tampered { what: what.to_string() }
+    S3Error::Tampered {
+        what: what.to_string(),
+        version: None,
+    }
 }
 
 /// An object may begin with a whole object's segment or with a part's.

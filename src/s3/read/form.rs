@@ -54,12 +54,12 @@ impl Asking<'_> {
     /// The keys of a whole object with this core.
     pub(super) fn whole(&self, facts: &Facts, core: &Core, lease: Lease) -> Result<Leased<Opener>, S3Error> {
         if core.kind() != Kind::Whole {
-            return Err(no_object(core.kind()));
+            return Err(no_object(core.kind()).under(lease.version()));
         }
-        same_length(core.plain_len(), facts)?;
+        same_length(core.plain_len(), facts).map_err(|error| error.under(lease.version()))?;
         let mut opener = lease.open_segment(core).map_err(unusable)?;
         let bound = opener.get()?.at(&self.object.place(), facts.alias().as_ref());
-        bound.map_err(tampered)?;
+        bound.map_err(|what| tampered(what).under(opener.lease().version()))?;
         Ok(opener)
     }
 
@@ -126,7 +126,7 @@ pub(super) fn same_length(own: PlainLen, facts: &Facts) -> Result<(), S3Error> {
 pub(super) fn unusable(error: UseError) -> S3Error {
     match error {
         UseError::Ended(refusal) => S3Error::Refused(refusal),
-        UseError::Tampered(what) => tampered(what),
+        UseError::Tampered { what, version } => tampered(what).under(version),
         UseError::Seal(_) => S3Error::Unsealed,
     }
 }

@@ -129,6 +129,8 @@ async fn either_customers_no_is_enough_and_names_its_own_key() {
         let refused = world.audit(customer, "request_refused");
         assert_eq!(refused.len(), 1, "{what}");
         assert_eq!(refused[0].field("operation"), "CopyObject");
+        let granted = world.audit(customer, "lease_granted");
+        assert_eq!(refused[0].field("version"), granted[0].field("version"), "{what}");
         world.standin.customer(customer).enable_key().unwrap();
         world.pass(BOUND);
     }

@@ -30,6 +30,7 @@ async fn no_chunk_can_change() {
                 .await;
         }
     }
+    scene.was_held_against_the_key(true);
     scene.is_undisturbed(1).await;
 }
 

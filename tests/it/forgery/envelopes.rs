@@ -24,6 +24,7 @@ async fn what_the_public_half_of_the_key_can_make_is_refused_before_the_vault_is
     body[683..699].copy_from_slice(&scene.victim.body[683..699]);
     scene.refuses("a pasted origin", object.with_body(body)).await;
     assert_eq!(scene.world.vault_calls("acme"), asked, "the vault was asked nothing");
+    scene.was_held_against_the_key(false);
     scene.is_undisturbed(1).await;
 }
 

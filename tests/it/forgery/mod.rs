@@ -128,6 +128,24 @@ impl Scene {
         );
         assert!(event.in_request, "{what}: the audit has the request's id");
         assert_ne!(event.field("what"), "", "{what}: the audit says what gave it away");
+        assert_eq!(event.field("operation"), "GetObject", "{what}");
+        let version = event.field("version");
+        assert!(version.is_empty() || version == self.version(), "{what}: {version}");
+    }
+
+    /// The version of acme's key that its lease is under.
+    fn version(&self) -> String {
+        self.world.audit("acme", "lease_granted")[0].field("version").to_owned()
+    }
+
+    /// Everything so far was found out under acme's own lease, or nothing was, and the audit names a version only where there was one.
+    fn was_held_against_the_key(&self, held: bool) {
+        let wanted = if held { self.version() } else { String::new() };
+        let events = self.world.audit("acme", "object_tampered");
+        assert!(
+            !events.is_empty() && events.iter().all(|event| event.field("version") == wanted),
+            "{events:#?}"
+        );
     }
 
     /// How many objects of acme's the audit has as tampered with.

@@ -61,6 +61,6 @@ async fn a_wish_for_a_proof_hears_a_no_at_once_and_decides_nothing() {
     world.standin.customer("acme").disable_key().unwrap();
     assert_eq!(wish(address, &tenant, TOKEN).await, "202");
     lease.over().cancelled().await;
-    assert_eq!(lease.check(), Err(Revoked::KeyDisabled.into()));
+    assert_eq!(lease.check().map_err(|no| no.why), Err(Revoked::KeyDisabled.into()));
     stop.cancel();
 }

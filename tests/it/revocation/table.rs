@@ -218,6 +218,14 @@ impl Row {
 
     fn is_audited(&self, world: &World, event: &str) {
         assert_eq!(last_reason(world, event), self.reason, "{}", self.what);
+        let last = |event: &str| {
+            world
+                .audit("acme", event)
+                .last()
+                .map(|it| it.field("version").to_owned())
+        };
+        let (named, live) = (last(event), last("lease_granted"));
+        assert_eq!(named, live, "{}: the version that was served is named", self.what);
     }
 
     /// A renewal of the other's that a jump of time caught on the wire comes too late; it is served nevertheless.

@@ -203,6 +203,8 @@ impl Transfers {
         assert_eq!(event.field("operation"), "GetObject");
         let ended = &world.audit("acme", "lease_ended");
         assert_eq!(event.field("reason"), ended.last().unwrap().field("reason"), "{said}");
+        assert_ne!(event.field("version"), "", "{said}");
+        assert_eq!(event.field("version"), ended.last().unwrap().field("version"), "{said}");
         assert!(event.in_request, "{said}: the audit has the request's id");
         for key in ["begun", "half", "almost"] {
             let stored = world.store_client(&bucket("acme")).get(key).await;
