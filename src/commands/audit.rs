@@ -28,12 +28,15 @@ pub fn verify_audit(directory: &Path, key: Option<&Path>) -> Outcome {
 fn verify(directory: &Path, link: &Link) -> io::Result<bool> {
     let mut chains: BTreeMap<String, (u64, Option<End>)> = BTreeMap::new();
     let mut holds = true;
-    for (name, path) in trail::files(directory)? {
+    for (file, path) in trail::files(directory)? {
         for (number, text) in BufReader::new(File::open(&path)?).lines().enumerate() {
-            let (count, end) = chains.entry(name.clone()).or_default();
+            let text = text?;
+            // What was exported of a tenant may have its rewraps' chain in the same file.
+            let named = chain::named(&text).ok().filter(|named| trail::belongs(named, &file));
+            let (count, end) = chains.entry(named.unwrap_or_else(|| file.clone())).or_default();
             *count += 1;
-            let problem = match chain::check(link, end, &text?) {
-                Ok(line) if line.chain == name => continue,
+            let problem = match chain::check(link, end, &text) {
+                Ok(line) if trail::belongs(&line.chain, &file) => continue,
                 Ok(line) => format!("belongs to the chain {}", line.chain),
                 Err(broken) => broken.to_string(),
             };
@@ -56,12 +59,13 @@ fn verify(directory: &Path, link: &Link) -> io::Result<bool> {
     Ok(holds)
 }
 
-/// Prints a tenant's lines as they are: they can be verified where they arrive, with their file named as it is here.
+/// Prints a tenant's lines as they are, the gate's and then its rewraps': they can be verified where they arrive, in a file named as
+/// the gate's is here.
 pub fn export_audit(directory: &Path, tenant: &str) -> Outcome {
     let export = || -> io::Result<u64> {
         let mut count = 0;
         for (name, path) in trail::files(directory)? {
-            if name == tenant {
+            if trail::belongs(&name, tenant) {
                 for line in BufReader::new(File::open(path)?).lines() {
                     say(&line?);
                     count += 1;

@@ -124,7 +124,7 @@ impl Gate {
     /// Binds every socket, then answers. No call to a vault is made before the first request.
     pub(super) async fn start(mut config: Config, clock: Clock) -> Result<Self, ServeError> {
         let trail = config.trail.as_ref().map(|options| {
-            trail::open(options).map_err(|source| ServeError::Io {
+            trail::open(options, trail::Writer::Gate).map_err(|source| ServeError::Io {
                 what: format!("audit {}", options.directory.display()),
                 source,
             })

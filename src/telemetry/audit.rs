@@ -46,6 +46,30 @@ pub enum Event<'a> {
         from: &'a dyn Display,
         dek: &'a dyn Display,
     },
+    /// A rewrap of a tenant's DEKs begins.
+    RewrapBegun {
+        tenant: &'a str,
+        /// The newest version, under which they are to be wrapped.
+        version: &'a dyn Display,
+        /// The versions that they are wrapped under now, with a comma between; empty if there is nothing to do.
+        from: &'a str,
+        /// How many.
+        deks: usize,
+    },
+    /// A rewrap of a tenant's DEKs has ended.
+    RewrapFinished {
+        tenant: &'a str,
+        /// As it began.
+        version: &'a dyn Display,
+        /// As it began.
+        from: &'a str,
+        /// How many DEKs it wrapped again.
+        rewrapped: usize,
+        /// How many it could not.
+        failed: usize,
+        /// How many stay under older versions alone, also those that it was not to wrap: while there are any, those are needed.
+        left: usize,
+    },
     /// New objects are sealed under a newer CMK version from now on.
     Rotated { tenant: &'a str, version: &'a dyn Display },
     /// A request was refused because of the tenant's key.
@@ -130,6 +154,32 @@ pub fn record(event: &Event<'_>) {
             dek,
         } => {
             audit!("dek_rewrapped", tenant, version = %version, from = %from, dek = %dek);
+        }
+        Event::RewrapBegun {
+            tenant,
+            version,
+            from,
+            deks,
+        } => {
+            audit!("rewrap_begun", tenant, version = %version, from = from, deks = deks);
+        }
+        Event::RewrapFinished {
+            tenant,
+            version,
+            from,
+            rewrapped,
+            failed,
+            left,
+        } => {
+            audit!(
+                "rewrap_finished",
+                tenant,
+                version = %version,
+                from = from,
+                rewrapped = rewrapped,
+                failed = failed,
+                left = left
+            );
         }
         Event::Rotated { tenant, version } => audit!("rotated", tenant, version = %version),
         Event::RequestRefused {

@@ -25,8 +25,10 @@ use crate::keys::transport::Transport;
 use crate::keys::vault::Vault;
 use crate::keys::{Keys, TenantKey};
 use crate::seal::KeyVersion;
+use crate::telemetry::audit::{self, Event};
 use crate::telemetry::clock::Clock;
 use crate::telemetry::logs;
+use crate::telemetry::trail::{self, Writer};
 use crate::upstream::{AzureStore, Store};
 
 /// Progress is told so often.
@@ -56,8 +58,20 @@ pub fn rewrap(options: &RewrapOptions<'_>) -> Outcome {
 
 async fn run(options: &RewrapOptions<'_>) -> Result<Outcome, String> {
     let config = Config::load(options.config).map_err(|mistakes| mistakes.to_string())?;
-    // The trail is the running gate's alone: what is done here is told to the log, events and all.
-    logs::start(config.log.format, &config.log.filter, None);
+    let trail = config
+        .trail
+        .as_ref()
+        .map(|options| trail::open(options, Writer::Rewrap));
+    let trail = trail.transpose().map_err(|error| format!("audit: {error}"))?;
+    logs::start(config.log.format, &config.log.filter, trail.clone());
+    let outcome = rewrap_with(config, options).await;
+    if let Some(trail) = trail {
+        trail.flush();
+    }
+    outcome
+}
+
+async fn rewrap_with(config: Config, options: &RewrapOptions<'_>) -> Result<Outcome, String> {
     let clock = Clock::system();
     let parts = Parts::of(config, &clock).map_err(|error| error.to_string())?;
     if let Some(tenant) = options
@@ -76,6 +90,12 @@ async fn run(options: &RewrapOptions<'_>) -> Result<Outcome, String> {
         match parts.keys.rewrap(tenant).await {
             Some(Ok(rewrap)) => drop(rewraps.insert(Arc::clone(tenant), rewrap)),
             Some(Err(refusal)) => {
+                audit::record(&Event::RequestRefused {
+                    tenant,
+                    version: None,
+                    operation: "Rewrap",
+                    reason: refusal.name(),
+                });
                 say(&format!("{tenant}: {refusal}"));
                 outcome = Outcome::Found;
             }
@@ -98,6 +118,13 @@ async fn run(options: &RewrapOptions<'_>) -> Result<Outcome, String> {
 /// Rewraps one tenant's DEKs, and says what is left. Whether nothing is.
 async fn of_tenant(tenant: &str, rewrap: &mut Rewrap, from: Option<KeyVersion>) -> bool {
     let todo = rewrap.left(from);
+    let (newest, older) = (rewrap.newest(), older(rewrap, from));
+    audit::record(&Event::RewrapBegun {
+        tenant,
+        version: &newest,
+        from: &older,
+        deks: todo.len(),
+    });
     say(&format!(
         "{tenant}: the newest version is {}; {} to wrap again under it",
         rewrap.newest(),
@@ -120,6 +147,15 @@ async fn of_tenant(tenant: &str, rewrap: &mut Rewrap, from: Option<KeyVersion>) 
             eprintln!("{tenant}: {} of {}", number + 1, todo.len());
         }
     }
+    let failed = failures.values().sum();
+    audit::record(&Event::RewrapFinished {
+        tenant,
+        version: &newest,
+        from: &older,
+        rewrapped: todo.len() - failed,
+        failed,
+        left: rewrap.left(None).len(),
+    });
     for (why, number) in &failures {
         say(&format!("{tenant}: {} not wrapped again: {why}", deks(*number)));
     }
@@ -142,6 +178,16 @@ async fn of_tenant(tenant: &str, rewrap: &mut Rewrap, from: Option<KeyVersion>) 
         });
     }
     clean && failures.is_empty()
+}
+
+/// The versions that something is to be wrapped again from.
+fn older(rewrap: &Rewrap, from: Option<KeyVersion>) -> String {
+    let versions = rewrap.versions().into_iter();
+    let meant = versions.filter(|(version, under)| under.left > 0 && from.is_none_or(|from| from == *version));
+    meant
+        .map(|(version, _)| version.to_string())
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 fn why(error: &RewrapError) -> String {

@@ -86,7 +86,7 @@ impl End {
 pub struct Line {
     /// The version of the schema.
     pub schema: u64,
-    /// The chain's name: the tenant's, or `gate`.
+    /// The chain's name: the tenant's, or `gate`; a rewrap's has `.rewrap` behind it.
     pub chain: String,
     /// Its number in the chain.
     pub number: u64,
@@ -124,6 +124,15 @@ impl fmt::Display for Broken {
             Self::Previous => f.write_str("the line before it is not the one that was written"),
         }
     }
+}
+
+/// The name of the chain that a line says it belongs to.
+///
+/// # Errors
+/// [`Broken::Unreadable`].
+pub fn named(text: &str) -> Result<String, Broken> {
+    let line: Line = serde_json::from_str(text).map_err(|_| Broken::Unreadable)?;
+    Ok(line.chain)
 }
 
 /// Checks a line against its chain's end so far, which moves on. With no end, the line is taken as the first that is left: earlier

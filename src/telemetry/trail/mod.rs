@@ -1,5 +1,6 @@
 //! The audit trail: the audit's events once more, in files of their own, hash-chained (see [`chain`]). One file a chain and day, a
-//! chain a tenant: `acme.2026-11-23.jsonl`. `portcullis audit` verifies and exports them.
+//! chain a tenant: `acme.2026-11-23.jsonl`. `portcullis audit` verifies and exports them. A rewrap beside the gate has chains of its
+//! own: `acme.rewrap.2026-11-23.jsonl` ([`Writer`]).
 //!
 //! A request never waits for the disk: lines are handed to one thread. What can't be written is kept and tried again; if the
 //! backlog is full, the request that made the event waits, rather than that an event is lost.
@@ -29,9 +30,59 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// The chain of events that are about no tenant.
 const NO_TENANT: &str = "gate";
 
+/// What a rewrap's chains have behind the tenant's name, in which no dot can be.
+const REWRAP: &str = ".rewrap";
+
+/// Who writes. Each has a lock and chains of its own: a rewrap writes beside the gate whose directory it is, and neither waits for the
+/// other nor touches the other's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// The running gate.
+    Gate,
+    /// `portcullis rewrap`, one run after the other.
+    Rewrap,
+}
+
+impl Writer {
+    /// The chain on which this writer puts what is about a tenant.
+    pub fn chain(self, tenant: &str) -> String {
+        match self {
+            Self::Gate => tenant.to_owned(),
+            Self::Rewrap => format!("{tenant}{REWRAP}"),
+        }
+    }
+
+    /// Whose chain this is.
+    fn of(chain: &str) -> Self {
+        match chain.ends_with(REWRAP) {
+            true => Self::Rewrap,
+            false => Self::Gate,
+        }
+    }
+
+    fn lock(self, directory: &Path) -> io::Result<File> {
+        let (name, other) = match self {
+            Self::Gate => (".lock", "another gate writes here"),
+            Self::Rewrap => (
+                ".rewrap.lock",
+                "another rewrap writes here; run this again when it has ended",
+            ),
+        };
+        let lock = File::create(directory.join(name))?;
+        lock.try_lock()
+            .map_err(|_| io::Error::new(io::ErrorKind::ResourceBusy, other))?;
+        Ok(lock)
+    }
+}
+
+/// Whether a file of this name may hold lines of that chain: its own, or, of what was exported of a tenant, its rewraps' too.
+pub fn belongs(chain: &str, file: &str) -> bool {
+    chain == file || chain.strip_suffix(REWRAP) == Some(file)
+}
+
 /// Where a trail is kept.
 pub struct TrailOptions {
-    /// The directory; one gate's alone.
+    /// The directory; one gate's alone, and that of the rewraps that run with its configuration.
     pub directory: PathBuf,
     /// What the digests are keyed with.
     pub key: Option<Vec<u8>>,
@@ -56,16 +107,15 @@ pub struct Trail {
 /// Opens the trail and takes up its chains where they ended.
 ///
 /// # Errors
-/// The directory can't be made or read, another gate writes there, or a chain's last line is none: somebody should look at it before more is written.
-pub fn open(options: &TrailOptions) -> io::Result<Trail> {
+/// The directory can't be made or read, another of the kind writes there, or a chain's last line is none: somebody should look at it before more is written.
+pub fn open(options: &TrailOptions, writer: Writer) -> io::Result<Trail> {
     fs::create_dir_all(&options.directory)?;
-    let lock = File::create(options.directory.join(".lock"))?;
-    lock.try_lock()
-        .map_err(|_| io::Error::new(io::ErrorKind::ResourceBusy, "another gate writes here"))?;
+    let lock = writer.lock(&options.directory)?;
     let link = Link::new(options.key.as_deref());
-    let ends = ends(&options.directory, &link)?;
+    let ends = ends(&options.directory, &link, writer)?;
     let (entries, received) = sync_channel(BACKLOG);
     let files = Files {
+        writer,
         directory: options.directory.clone(),
         link,
         ends,
@@ -96,6 +146,7 @@ impl Trail {
 }
 
 struct Files {
+    writer: Writer,
     directory: PathBuf,
     link: Link,
     ends: HashMap<String, End>,
@@ -134,7 +185,9 @@ impl Files {
 
     fn append(&mut self, at: OffsetDateTime, fields: Map<String, Value>) {
         let tenant = fields.get("tenant").and_then(Value::as_str);
-        let chain = tenant.filter(|name| !name.is_empty()).unwrap_or(NO_TENANT).to_owned();
+        let chain = self
+            .writer
+            .chain(tenant.filter(|name| !name.is_empty()).unwrap_or(NO_TENANT));
         let day = format!("{}-{:02}-{:02}", at.year(), u8::from(at.month()), at.day());
         let time = at.format(&Rfc3339).unwrap_or_default();
         let end = self.ends.entry(chain.clone()).or_default();
@@ -193,10 +246,13 @@ pub fn files(directory: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     Ok(found)
 }
 
-/// The end of each chain: of its newest file's last line.
-fn ends(directory: &Path, link: &Link) -> io::Result<HashMap<String, End>> {
+/// The end of each of this writer's chains: of its newest file's last line. Somebody may be writing the others'.
+fn ends(directory: &Path, link: &Link, writer: Writer) -> io::Result<HashMap<String, End>> {
     let mut ends = HashMap::new();
     for (chain, path) in files(directory)? {
+        if Writer::of(&chain) != writer {
+            continue;
+        }
         cut_torn(&path)?;
         let mut last = None;
         for line in BufReader::new(File::open(&path)?).lines() {
@@ -260,7 +316,7 @@ mod tests {
     fn a_chain_is_taken_up_where_it_ended() {
         let directory = directory("again");
         for round in ["one", "two"] {
-            let trail = open(&options(&directory)).unwrap();
+            let trail = open(&options(&directory), Writer::Gate).unwrap();
             trail.take(event("acme", round));
             trail.take(event("", round));
             trail.take(event("acme", round));
@@ -287,20 +343,50 @@ mod tests {
         let directory = directory("torn");
         fs::create_dir_all(&directory).unwrap();
         fs::write(directory.join("acme.2026-11-23.jsonl"), "{\"schema\":1}\n").unwrap();
-        assert!(open(&options(&directory)).is_err());
+        assert!(open(&options(&directory), Writer::Gate).is_err());
+        let _ = fs::remove_dir_all(directory);
+    }
+
+    #[test]
+    fn a_rewrap_writes_beside_the_gate_and_leaves_its_chains_alone() {
+        let directory = directory("rewrap");
+        let gate = open(&options(&directory), Writer::Gate).unwrap();
+        gate.take(event("acme", "of the gate"));
+        gate.flush();
+        let path = files(&directory).unwrap().remove(0).1;
+        // The gate is in the middle of a line.
+        let half = fs::read_to_string(&path).unwrap() + "{\"schema\":1,\"cha";
+        fs::write(&path, &half).unwrap();
+        let rewrap = open(&options(&directory), Writer::Rewrap).unwrap();
+        assert!(open(&options(&directory), Writer::Rewrap).is_err(), "one at a time");
+        rewrap.take(event("acme", "of the rewrap"));
+        rewrap.flush();
+        assert_eq!(fs::read_to_string(&path).unwrap(), half);
+        let written = files(&directory).unwrap();
+        assert_eq!(
+            written.iter().map(|(chain, _)| &**chain).collect::<Vec<_>>(),
+            ["acme", "acme.rewrap"]
+        );
+        let (link, mut end) = (Link::new(None), None);
+        let line = fs::read_to_string(&written[1].1).unwrap();
+        let checked = chain::check(&link, &mut end, line.trim_end()).unwrap();
+        assert_eq!((&*checked.chain, checked.number), ("acme.rewrap", 0));
         let _ = fs::remove_dir_all(directory);
     }
 
     #[test]
     fn a_torn_line_is_kept_apart() {
         let directory = directory("killed");
-        let trail = open(&options(&directory)).unwrap();
+        let trail = open(&options(&directory), Writer::Gate).unwrap();
         trail.take(event("acme", "one"));
         trail.flush();
         let path = files(&directory).unwrap().remove(0).1;
         let whole = fs::read_to_string(&path).unwrap();
         fs::write(&path, format!("{whole}{{\"schema\":1,\"cha")).unwrap();
-        assert_eq!(ends(&directory, &Link::new(None)).unwrap()["acme"].next, 1);
+        assert_eq!(
+            ends(&directory, &Link::new(None), Writer::Gate).unwrap()["acme"].next,
+            1
+        );
         assert_eq!(fs::read_to_string(&path).unwrap(), whole);
         let torn = fs::read_to_string(path.with_extension("torn")).unwrap();
         assert_eq!(torn, "{\"schema\":1,\"cha\n");

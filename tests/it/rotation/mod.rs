@@ -6,6 +6,7 @@ mod keyring;
 mod killed;
 mod restored;
 mod served;
+mod trail;
 
 use std::fs;
 use std::path::{Path, PathBuf};
