@@ -10,7 +10,7 @@ use azure_core::http::{AsyncRawResponse, ClientOptions, HttpClient, Method, Requ
 use bytes::Bytes;
 use futures_util::StreamExt;
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,18 +39,23 @@ pub struct TransportOptions {
     /// What is asked for managed identity tokens instead of the instance metadata service, for `dev` and tests. The SDK
     /// offers no setting for it.
     pub imds_endpoint: Option<Url>,
-    /// Names that do not resolve whatever the system says, for tests.
+    /// Names that do not resolve, or elsewhere, whatever the system says, for tests.
     pub lost_names: LostNames,
 }
 
-/// Host names that are looked up in vain, from whenever they are named; clones are the same ones.
+/// Host names that are looked up in vain, or lead elsewhere, from whenever they are named; clones are the same ones.
 #[derive(Clone, Debug, Default)]
-pub struct LostNames(Arc<Mutex<BTreeSet<String>>>);
+pub struct LostNames(Arc<Mutex<BTreeMap<String, Option<SocketAddr>>>>);
 
 impl LostNames {
     /// From now on this name does not resolve.
     pub fn lose(&self, name: &str) {
-        self.names().insert(name.to_ascii_lowercase());
+        self.names().insert(name.to_ascii_lowercase(), None);
+    }
+
+    /// From now on this name leads there; to that port where a URL names none.
+    pub fn lead(&self, name: &str, address: SocketAddr) {
+        self.names().insert(name.to_ascii_lowercase(), Some(address));
     }
 
     /// All resolve again.
@@ -58,7 +63,7 @@ impl LostNames {
         self.names().clear();
     }
 
-    fn names(&self) -> MutexGuard<'_, BTreeSet<String>> {
+    fn names(&self) -> MutexGuard<'_, BTreeMap<String, Option<SocketAddr>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -356,10 +361,11 @@ pub(in crate::keys) struct NameUnresolved;
 
 impl reqwest::dns::Resolve for Resolver {
     fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        let lost = self.0.names().contains(&name.as_str().to_ascii_lowercase());
+        let told = self.0.names().get(&name.as_str().to_ascii_lowercase()).copied();
         Box::pin(async move {
-            if lost {
-                return Err(NameUnresolved.into());
+            if let Some(led) = told {
+                let led: reqwest::dns::Addrs = Box::new([led.ok_or(NameUnresolved)?].into_iter());
+                return Ok(led);
             }
             let name = name.as_str();
             // The port is the client's to fill in.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::dev::standin::book::Book;
 use crate::dev::standin::hsm;
 use crate::dev::standin::ids;
+use crate::dev::standin::national::National;
 use crate::dev::standin::token::Signer;
 use crate::dev::standin::world::World;
 
@@ -24,6 +25,7 @@ pub struct Cloud {
     /// What App Service gives its app as `IDENTITY_HEADER`, new at every start.
     pub identity_header: String,
     lifetime: Mutex<Option<Duration>>,
+    national: Mutex<National>,
 }
 
 impl Cloud {
@@ -37,6 +39,7 @@ impl Cloud {
             control_token: ids::hex32(),
             identity_header: ids::hex32(),
             lifetime: Mutex::new(None),
+            national: Mutex::default(),
         }
     }
 
@@ -47,12 +50,33 @@ impl Cloud {
 
     /// `https://{vault}.localhost:{port}` (`….managedhsm.localhost` of an HSM), the vault's one name in key ids, whatever name it was asked by.
     pub fn vault_url(&self, vault: &str) -> String {
-        format!("https://{}:{}", hsm::host(vault), self.https_port)
+        match self.national().vault_host(vault) {
+            Some(host) => format!("https://{host}"),
+            None => format!("https://{}:{}", hsm::host(vault), self.https_port),
+        }
+    }
+
+    /// Which of Microsoft's clouds this is.
+    pub fn national(&self) -> National {
+        *self.national.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on it is that one.
+    pub fn set_national(&self, national: National) {
+        *self.national.lock().unwrap_or_else(PoisonError::into_inner) = national;
     }
 
     /// `https://login.localhost:{port}`.
     pub fn authority(&self) -> String {
-        format!("https://login.localhost:{}", self.https_port)
+        format!("https://{}", self.login())
+    }
+
+    /// Entra's host, with the port where it is not 443.
+    pub fn login(&self) -> String {
+        match self.national().login() {
+            Some(host) => host.to_owned(),
+            None => format!("login.localhost:{}", self.https_port),
+        }
     }
 
     /// Sets how long all new tokens live; `None` for what Azure does.

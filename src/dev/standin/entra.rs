@@ -12,12 +12,9 @@ use crate::dev::standin::ids;
 use crate::dev::standin::proof;
 use crate::dev::standin::query::Pairs;
 use crate::dev::standin::reply::Reply;
-use crate::dev::standin::token::{Claims, Subject, TOKEN_EXCHANGE_APP, TokenFault, sts_issuer};
-use crate::dev::standin::vault_error::RESOURCE as VAULT;
+use crate::dev::standin::token::{Claims, Subject, TokenFault, sts_issuer};
 use crate::dev::standin::world::{Application, Credential, Entra, Presence};
 
-/// What tokens may be asked for: the service principals of Azure's own services, present in every tenant.
-const RESOURCES: [&str; 3] = [VAULT, "https://managedhsm.azure.net", "https://storage.azure.com"];
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 
@@ -147,7 +144,7 @@ fn token(cloud: &Cloud, call: &Call) -> Result<Reply, EntraError> {
     proof::added(cloud, &call.form, tenant, application).unwrap_or_else(|| prove(cloud, call, application))?;
 
     let resource = scope.strip_suffix("/.default").ok_or(EntraError::WrongScope)?;
-    if !RESOURCES.contains(&resource.trim_end_matches('/')) {
+    if !cloud.national().knows(resource) {
         return Err(EntraError::ResourceUnknown);
     }
     let subject = Subject {
@@ -195,7 +192,8 @@ fn prove(cloud: &Cloud, call: &Call, application: &Application) -> Result<(), En
             if claims.sub != *subject {
                 return Err(EntraError::FederationSubject { found: claims.sub });
             }
-            let exchange = audience == "api://AzureADTokenExchange" && claims.aud == TOKEN_EXCHANGE_APP;
+            let national = cloud.national();
+            let exchange = audience == national.exchange() && claims.aud == national.exchange_audience();
             match exchange || claims.aud == *audience {
                 true => Ok(()),
                 false => Err(EntraError::FederationAudience { found: claims.aud }),
@@ -219,7 +217,7 @@ fn configuration(cloud: &Cloud, call: &Call, first: bool) -> Result<Reply, Entra
     let body = json!({
         "issuer": match first {
             true => sts_issuer(tenant),
-            false => format!("https://login.microsoftonline.com/{tenant}/v2.0"),
+            false => cloud.national().issuer(tenant),
         },
         "authorization_endpoint": format!("{authority}/{tenant}/oauth2/v2.0/authorize"),
         "token_endpoint": format!("{authority}/{tenant}/oauth2/v2.0/token"),
@@ -236,7 +234,7 @@ fn configuration(cloud: &Cloud, call: &Call, first: bool) -> Result<Reply, Entra
 
 /// Instance discovery, by which SDKs check that an authority is one.
 fn instance(cloud: &Cloud) -> Reply {
-    let host = format!("login.localhost:{}", cloud.https_port);
+    let host = cloud.login();
     let body = json!({
         "tenant_discovery_endpoint": format!("https://{host}/common/v2.0/.well-known/openid-configuration"),
         "api-version": "1.1",

@@ -1,12 +1,7 @@
-//! What a Managed HSM does differently from a vault: its names, its audience, its local roles, symmetric keys, and the words of its
+//! What a Managed HSM does differently from a vault: its names, its local roles, symmetric keys, and the words of its
 //! refusals.
 
 use http::StatusCode;
-
-use crate::dev::standin::vault_error::RESOURCE as VAULT;
-
-/// The resource that an HSM's tokens are for.
-pub const RESOURCE: &str = "https://managedhsm.azure.net";
 
 /// A vault of the stand-in whose name ends so is a Managed HSM.
 const SUFFIX: &str = "-hsm";
@@ -21,14 +16,6 @@ pub fn host(vault: &str) -> String {
     match is_hsm(vault) {
         true => format!("{vault}.managedhsm.localhost"),
         false => format!("{vault}.localhost"),
-    }
-}
-
-/// What its tokens are for.
-pub fn resource(vault: &str) -> &'static str {
-    match is_hsm(vault) {
-        true => RESOURCE,
-        false => VAULT,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::dev::standin::fault::Operation;
 use crate::dev::standin::ids;
 use crate::dev::standin::query::Pairs;
 use crate::dev::standin::reply::Reply;
-use crate::dev::standin::token::{Claims, Subject, TOKEN_EXCHANGE_APP};
+use crate::dev::standin::token::{Claims, Subject};
 use crate::dev::standin::world::ManagedIdentity;
 
 /// Where IMDS serves tokens.
@@ -105,9 +105,10 @@ fn token(cloud: &Cloud, host: Host, query: &Pairs) -> Reply {
         object_id: &identity.principal_id,
     };
     let lifetime = cloud.identity_token_lifetime();
-    let claims = match resource {
-        "api://AzureADTokenExchange" | TOKEN_EXCHANGE_APP => Claims::assertion(&subject, lifetime),
-        _ => Claims::access(resource, &subject, lifetime),
+    let national = cloud.national();
+    let claims = match resource == national.exchange() || resource == national.exchange_audience() {
+        true => Claims::assertion(national, &subject, lifetime),
+        false => Claims::access(resource, &subject, lifetime),
     };
     let Some(token) = cloud.signer.sign(&claims) else {
         return Reply::json(StatusCode::INTERNAL_SERVER_ERROR, &json!({"error": "unknown"}));

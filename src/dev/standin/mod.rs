@@ -13,7 +13,7 @@
 //! http://127.0.0.1:A                   the agent of Azure Arc, where it is asked for
 //! ```
 //!
-//! Not covered: certificates, secrets, EC keys, sign and verify, encrypt and decrypt, backup, import, rotation
+//! Not covered: certificates, secrets, EC keys (but that there is one), sign and verify, encrypt and decrypt, backup, import, rotation
 //! policies, access policies (RBAC only), a Managed HSM's security domain and role
 //! assignments over its own API, and time that Azure takes to enforce a change: changes hold at once.
 
@@ -32,6 +32,7 @@ mod ids;
 mod keys;
 mod managed;
 mod material;
+mod national;
 mod proof;
 mod query;
 mod reply;
@@ -61,6 +62,7 @@ pub use cast::{ACME_TENANT, APP_CLIENT, HOOLI_TENANT, IDENTITY_CLIENT, ISV_TENAN
 pub use customer::{Action, ActionError, Administrator, Customer};
 pub use fault::{Fault, Gate, Operation, Place};
 pub use managed::{Backup, KeyView, VersionView};
+pub use national::National;
 pub use rsa::Bits;
 pub use world::{Network, Role};
 
@@ -301,6 +303,23 @@ impl Standin {
                 credentials.find(|credential| matches!(credential, Credential::Federated { .. }))
             {
                 *trusted = subject.map_or(right, str::to_owned);
+            }
+        };
+        Ok(self.cloud.world().change_entra(change)?)
+    }
+
+    /// Makes it another of Microsoft's clouds, with Entra and the vaults under that one's own names: clients must be led to
+    /// [`Self::https_port`] for them, by a way on which the certificates of those names are theirs to bring. What the ISV's application
+    /// federates with is registered as that cloud wants it.
+    pub fn move_to(&self, national: National) -> Result<(), StandinError> {
+        self.cloud.set_national(national);
+        let change = |entra: &mut world::Entra| {
+            let home = national.issuer(&entra.identity.tenant);
+            for application in &mut entra.applications {
+                if let Credential::Federated { issuer, audience, .. } = &mut application.credential {
+                    issuer.clone_from(&home);
+                    national.exchange().clone_into(audience);
+                }
             }
         };
         Ok(self.cloud.world().change_entra(change)?)

@@ -82,7 +82,7 @@ async fn https(cloud: Arc<Cloud>, stream: TcpStream, config: Arc<rustls::ServerC
     let vault = hello
         .client_hello()
         .server_name()
-        .and_then(vault_label)
+        .and_then(|name| cloud.national().vault_of(name).or_else(|| vault_label(name)))
         .map(str::to_owned);
     match vault.and_then(|vault| cloud.book.refuses_connections(&Place::Vault(vault))) {
         None => {}
@@ -204,7 +204,7 @@ impl Call {
                     .get(HOST)
                     .and_then(|value| value.to_str().ok())
                     .unwrap_or_default();
-                let label = vault_label(host);
+                let label = cloud.national().vault_of(host).or_else(|| vault_label(host));
                 match label.filter(|label| cloud.world().vault(label).is_some()) {
                     Some(vault) => Self::Vault(vault::Call::read(vault, parts, body)),
                     None => Self::NoVault(host.to_owned()),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::dev::standin::ids;
+use crate::dev::standin::national::National;
 use crate::dev::standin::rsa::RsaKey;
 
 /// The claims of the stand-in's tokens, of version 1.0 (for Azure's services) and 2.0 (assertions).
@@ -70,11 +71,11 @@ impl Claims {
 
     /// A token of version 2.0 for the token exchange. Its audience is the exchange's application id: the URI
     /// `api://AzureADTokenExchange`, by which it is asked for and matched, names the same.
-    pub fn assertion(subject: &Subject<'_>, lifetime: u64) -> Self {
-        let issuer = format!("https://login.microsoftonline.com/{}/v2.0", subject.tenant);
+    pub fn assertion(national: National, subject: &Subject<'_>, lifetime: u64) -> Self {
+        let (audience, issuer) = (national.exchange_audience(), national.issuer(subject.tenant));
         Self {
             azp: Some(subject.client_id.to_owned()),
-            ..Self::new(TOKEN_EXCHANGE_APP, issuer, subject, lifetime, "2.0")
+            ..Self::new(audience, issuer, subject, lifetime, "2.0")
         }
     }
 

@@ -150,7 +150,7 @@ fn decide(cloud: &Cloud, call: &Call) -> Result<Reply, VaultError> {
 fn authenticate(cloud: &Cloud, call: &Call) -> Result<Claims, VaultError> {
     let token = call.bearer.as_deref().ok_or(VaultError::NoToken)?;
     let claims = cloud.signer.verify(token).map_err(VaultError::BadToken)?;
-    match claims.aud.trim_end_matches('/') == hsm::resource(&call.vault) {
+    match claims.aud.trim_end_matches('/') == cloud.national().resource(&call.vault) {
         true => Ok(claims),
         false => Err(VaultError::WrongAudience { found: claims.aud }),
     }

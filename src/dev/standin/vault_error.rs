@@ -12,9 +12,6 @@ use crate::dev::standin::hsm;
 use crate::dev::standin::reply::Reply;
 use crate::dev::standin::token::{Claims, TokenFault, sts_issuer};
 
-/// The resource that vault tokens are for.
-pub const RESOURCE: &str = "https://vault.azure.net";
-
 /// Why a vault refuses.
 #[derive(Debug)]
 pub enum VaultError {
@@ -89,7 +86,12 @@ impl VaultError {
             }
             _ => {
                 let (status, code, inner) = self.codes();
-                (status, code, inner, self.message(vault))
+                (
+                    status,
+                    code,
+                    inner,
+                    self.message(vault, &cloud.national().resource(vault)),
+                )
             }
         };
         let error = match inner {
@@ -100,7 +102,7 @@ impl VaultError {
         match status {
             StatusCode::UNAUTHORIZED => {
                 let authority = cloud.authority();
-                let resource = hsm::resource(vault);
+                let resource = cloud.national().resource(vault);
                 let challenge = format!(r#"Bearer authorization="{authority}/{tenant}", resource="{resource}""#);
                 reply.with(WWW_AUTHENTICATE, &challenge)
             }
@@ -133,7 +135,7 @@ impl VaultError {
         }
     }
 
-    fn message(&self, vault: &str) -> String {
+    fn message(&self, vault: &str, resource: &str) -> String {
         let place = format!("Vault: {vault};location=westeurope");
         match self {
             Self::NoToken => "AKV10000: Request is missing a Bearer or PoP token.".to_owned(),
@@ -148,10 +150,7 @@ impl VaultError {
                 "[BearerReadAccessTokenFailed] Error validating token: 'S2S12005'.".to_owned()
             }
             Self::WrongAudience { found } => {
-                format!(
-                    "AKV10022: Invalid audience. Expected {}, found: {found}.",
-                    hsm::resource(vault)
-                )
+                format!("AKV10022: Invalid audience. Expected {resource}, found: {found}.")
             }
             // The real list goes on with Microsoft's own tenants.
             Self::WrongIssuer { expected, found } => format!(

@@ -2,6 +2,7 @@
 //! when it fails. And keys in a Managed HSM, which wrap in another way.
 
 mod checked;
+mod clouds;
 mod hsm;
 
 use std::path::{Path, PathBuf};
