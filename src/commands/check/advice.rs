@@ -1,7 +1,7 @@
 //! What to do about a refusal: the role or the `az` command that repairs it, and who has to run it. The commands are those of
 //! docs/onboarding.md.
 
-use crate::keys::identity::{Identity, PUBLIC_AUDIENCE};
+use crate::keys::identity::{Cloud, Identity, PUBLIC_AUDIENCE};
 use crate::keys::key_url::KeyUrl;
 use crate::keys::refusal::{Blocked, IdentityFault, Refusal, Revoked, Service, Unavailable};
 
@@ -112,6 +112,15 @@ impl Advice<'_> {
         }
     }
 
+    /// Who issues a managed identity's assertions: the Entra of its cloud.
+    fn issuer(&self) -> String {
+        let cloud = match self.identity {
+            Identity::Federated { authority, .. } => Cloud::of(authority),
+            _ => None,
+        };
+        cloud.unwrap_or_default().authority().as_str().to_owned()
+    }
+
     fn managed_identity(&self) -> Option<&str> {
         match self.identity {
             Identity::Federated { managed_identity, .. } => Some(managed_identity.as_str()),
@@ -137,10 +146,27 @@ impl Advice<'_> {
 
     fn sign_in(&self) -> Vec<String> {
         let tenant = self.identity.tenant();
+        let cloud = self
+            .cloud()
+            .map(|cloud| format!("az cloud set --name {cloud} && "))
+            .unwrap_or_default();
         tenant
-            .map(|tenant| format!("the customer: az login --tenant {tenant}"))
+            .map(|tenant| format!("the customer: {cloud}az login --tenant {tenant}"))
             .into_iter()
             .collect()
+    }
+
+    /// How `az` calls the national cloud that the vault is in; the public one needs no naming.
+    fn cloud(&self) -> Option<&'static str> {
+        let vault = self.key.vault();
+        let national = [
+            ("usgovcloudapi.net", "AzureUSGovernment"),
+            ("azure.cn", "AzureChinaCloud"),
+        ];
+        national
+            .into_iter()
+            .find(|(domain, _)| vault.ends_with(domain))
+            .map(|(_, cloud)| cloud)
     }
 
     fn by_customer(&self, command: String) -> Vec<String> {
@@ -323,8 +349,9 @@ impl Advice<'_> {
             ),
             IdentityFault::FederationMismatch => format!(
                 "az ad app federated-credential create --id {app} --parameters '{{\"name\":\"portcullis\",\
-                 \"issuer\":\"https://login.microsoftonline.com/ISV_TENANT/v2.0\",\"subject\":\"PRINCIPAL_ID_OF_THE_IDENTITY\",\
+                 \"issuer\":\"{}/ISV_TENANT/v2.0\",\"subject\":\"PRINCIPAL_ID_OF_THE_IDENTITY\",\
                  \"audiences\":[\"{}\"]}}'",
+                self.issuer(),
                 self.audience()
             ),
             IdentityFault::AppElsewhere => {
@@ -340,86 +367,4 @@ impl Advice<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::keys::identity::{Authority, Cloud};
-
-    fn federated() -> Identity {
-        Identity::Federated {
-            managed_identity: "c0000000-0000-4000-8000-000000000001".parse().unwrap(),
-            audience: PUBLIC_AUDIENCE.to_owned(),
-            app: "b0000000-0000-4000-8000-000000000001".parse().unwrap(),
-            tenant: "a0000000-0000-4000-8000-000000000002".parse().unwrap(),
-            authority: Authority::default(),
-        }
-    }
-
-    #[test]
-    fn the_role_is_given_on_the_key_alone() {
-        let (key, identity) = (key("https://kv.vault.azure.net/keys/cmk"), federated());
-        let command = Advice {
-            key: &key,
-            identity: &identity,
-        }
-        .grant();
-        assert!(
-            command.contains("\"Key Vault Crypto Service Encryption User\""),
-            "{command}"
-        );
-        assert!(command.contains("az ad sp show --id b0000000-"), "{command}");
-        assert!(
-            command.contains("--name kv ") && command.contains("/keys/cmk\""),
-            "{command}"
-        );
-    }
-
-    #[test]
-    fn every_no_names_its_remedy_and_who_has_it() {
-        let (key, identity) = (key("https://kv.vault.azure.net/keys/cmk"), federated());
-        let advice = Advice {
-            key: &key,
-            identity: &identity,
-        };
-        for (reason, remedy) in [
-            (
-                Revoked::KeyDisabled,
-                "set-attributes --vault-name kv --name cmk --enabled true",
-            ),
-            (
-                Revoked::KeyNotFound,
-                "az keyvault key recover --vault-name kv --name cmk",
-            ),
-            (Revoked::OperationForbidden, "--ops wrapKey unwrapKey"),
-            (Revoked::RoleMissing, "az role assignment create"),
-            (Revoked::AccessPolicyMissing, "az keyvault set-policy"),
-            (Revoked::AppNotInstalled, "az ad sp create --id b0000000-"),
-            (Revoked::AppDisabled, "accountEnabled=true"),
-            (Revoked::TenantBlocked, "ask Microsoft"),
-            (Revoked::KeyExpired, "--expires"),
-            (Revoked::KeyNotYetValid, "--not-before"),
-        ] {
-            let told = advice.about(reason.into()).join("\n");
-            assert!(told.contains(remedy), "{reason:?}: {told}");
-            assert!(told.contains("the customer"), "{reason:?}: {told}");
-        }
-    }
-
-    #[test]
-    fn a_managed_hsm_has_roles_of_its_own() {
-        let key = key("https://hsm.managedhsm.azure.net/keys/cmk");
-        let identity = Identity::Managed { managed_identity: None };
-        let command = Advice {
-            key: &key,
-            identity: &identity,
-        }
-        .grant();
-        assert!(
-            command.starts_with("az keyvault role assignment create --hsm-name hsm "),
-            "{command}"
-        );
-    }
-
-    fn key(url: &str) -> KeyUrl {
-        KeyUrl::parse(url, &Cloud::Public.vaults()).unwrap()
-    }
-}
+mod tests;
