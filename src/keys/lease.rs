@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -34,7 +34,8 @@ pub(super) struct Grant {
     ends: Ends,
     /// The key's `exp` by wall time, in microseconds, where the tenant's terms make it an end; `u64::MAX` for none.
     expires: AtomicU64,
-    deks: Mutex<HashMap<DekId, Held>>,
+    /// Read by every request, which derives its keys meanwhile: requests must not wait for each other.
+    deks: RwLock<HashMap<DekId, Held>>,
     /// Leases handed out and not yet dropped: open streams count as use.
     holders: AtomicUsize,
     /// Somebody asked for a lease since the last proof.
@@ -86,7 +87,7 @@ impl Grant {
                 wall: AtomicU64::new(micros(end.wall)),
             },
             expires: AtomicU64::new(u64::MAX),
-            deks: Mutex::default(),
+            deks: RwLock::default(),
             holders: AtomicUsize::new(0),
             touched: AtomicBool::new(true),
             wishes: AtomicU64::new(0),
@@ -142,7 +143,7 @@ impl Grant {
     /// Ends the grant for good: DEKs zeroized, streams told. The first reason stands; it is returned.
     pub(super) fn end(&self, why: Refusal) -> Refusal {
         let why = *self.why.get_or_init(|| why);
-        self.held().clear();
+        self.held_mut().clear();
         self.over.cancel();
         self.wake.notify_one();
         why
@@ -188,7 +189,7 @@ impl Grant {
 
     /// Takes in a DEK that the vault has just unwrapped. A grant that ended meanwhile takes nothing.
     pub(super) fn admit(&self, dek: Dek, envelope: Arc<Envelope>) {
-        let mut held = self.held();
+        let mut held = self.held_mut();
         if self.why.get().is_none() {
             held.insert(dek.id(), Held { dek, envelope });
         }
@@ -225,8 +226,12 @@ impl Grant {
         self.silence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<DekId, Held>> {
-        self.deks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> RwLockReadGuard<'_, HashMap<DekId, Held>> {
+        self.deks.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held_mut(&self) -> RwLockWriteGuard<'_, HashMap<DekId, Held>> {
+        self.deks.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
