@@ -166,7 +166,8 @@ async fn what_cckm_says_is_asked_of_the_vault_at_once_though_a_lease_is_live() {
     let key = site.managed();
     key.set_enabled(false).unwrap();
     assert_eq!(poll().await, [Notice::Disabled], "and the two agree");
-    assert_eq!(lease.check(), Err(Revoked::KeyDisabled.into()), "no time has passed");
+    let refused = lease.check().unwrap_err();
+    assert_eq!(refused.why, Revoked::KeyDisabled.into(), "no time has passed");
     // Nor does the no that is remembered keep the customer waiting.
     key.set_enabled(true).unwrap();
     assert_eq!(poll().await, [Notice::Enabled], "and the two agree");

@@ -55,16 +55,20 @@ pub(super) async fn containers(store: &AzureStore, name: &str, meant: &[Meant<'_
                 findings.push(access.of(&name));
                 continue;
             }
+            // A client may be about to make it, as Azure's SDKs like to.
+            Ok(said) if said.status == StatusCode::NOT_FOUND => {
+                let account = store.account();
+                let make = format!(
+                    "az storage container create --account-name {account} --name {container} --auth-mode login"
+                );
+                let found = format!("not there yet: the store answers {}", said.words());
+                Finding::warning(Step::Containers, found)
+                    .fix([format!("let a client make it through the gate, or: {make}")])
+            }
             Ok(said) => {
                 let account = store.account();
-                let advice = match said.status {
-                    StatusCode::NOT_FOUND => {
-                        format!(
-                            "make it: az storage container create --account-name {account} --name {container} --auth-mode login"
-                        )
-                    }
-                    _ => format!("let the gate's credential list, read, write and delete in {container} of {account}"),
-                };
+                let advice =
+                    format!("let the gate's credential list, read, write and delete in {container} of {account}");
                 Finding::failed(Step::Containers, format!("the store answers {}", said.words())).fix([advice])
             }
             Err(error) => Finding::failed(Step::Containers, error.to_string()),
