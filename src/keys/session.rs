@@ -17,6 +17,9 @@ use crate::telemetry::metrics;
 /// After an exchange that failed, the next one waits this long, doubling up to [`Bounds::ask_again`], unless Entra asks for more.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether a session is past its time: timers stand still while the machine sleeps.
+const LOOK: Duration = Duration::from_secs(30);
+
 /// The tenant's session with its vault, exchanged afresh in the background while it is in use.
 pub(super) struct Sessions {
     vault: Box<dyn KeyVault>,
@@ -248,6 +251,7 @@ impl Sessions {
                     }),
                     failure: None,
                 };
+                self.forget_in_time(asked);
                 Ok(session)
             }
             Err(refusal) => {
@@ -255,6 +259,31 @@ impl Sessions {
                 Err(refusal)
             }
         }
+    }
+
+    /// Drops the session, and its token with it, once no proof may be made with it: a tenant that nobody uses leaves no token in
+    /// memory. One that is used has exchanged another long before.
+    fn forget_in_time(self: &Arc<Self>, exchanged: Moment) {
+        let (this, clock) = (Arc::downgrade(self), self.clock.clone());
+        tokio::spawn(async move {
+            while let Some(left) = this.upgrade().and_then(|this| this.forget_unless_young(exchanged)) {
+                clock.sleep(left.clamp(Duration::from_millis(1), LOOK)).await;
+            }
+        });
+    }
+
+    /// How long a session may still be of use; `None` where it is another by now, or gone.
+    fn forget_unless_young(&self, exchanged: Moment) -> Option<Duration> {
+        let now = self.clock.now();
+        let mut state = self.state();
+        let live = state.live.as_ref().filter(|live| live.exchanged == exchanged)?;
+        let ends = live.session.token_ends().saturating_sub(now.wall);
+        let left = exchanged.after(self.bounds.identity).left(now).min(ends);
+        if left.is_zero() {
+            state.live = None;
+            return None;
+        }
+        Some(left)
     }
 
     fn hear_failure(&self, refusal: Refusal) {

@@ -152,7 +152,7 @@ async fn an_application_that_several_tenants_lose_at_once_is_named_in_the_log() 
     desk.set().entra = Some(Revoked::AppDisabled.into());
     pass(IDENTITY).await;
     for lease in leases().await {
-        assert_eq!(lease.err(), Some(Revoked::AppDisabled.into()));
+        assert_eq!(why(lease), Some(Revoked::AppDisabled.into()));
     }
     let said = lines.text();
     assert_eq!(said.lines().count(), 1, "{said}");
@@ -183,4 +183,38 @@ impl Write for Lines {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_nobody_uses_is_dropped_once_it_is_of_no_use() {
+    let world = World::new();
+    let gate = world.gate();
+    let sessions = || Arc::strong_count(&world.vault);
+    let without = sessions();
+    let lease = gate.to_write(TENANT).await.unwrap();
+    assert_eq!(sessions(), without + 1);
+    pass(IDENTITY * 2).await;
+    assert!(lease.check().is_ok());
+    assert_eq!(
+        sessions(),
+        without + 1,
+        "one that is used is followed by another, and goes"
+    );
+    drop(lease);
+    pass(IDENTITY / 3).await;
+    assert_eq!(sessions(), without + 1, "it may be wanted again");
+    pass(IDENTITY).await;
+    assert_eq!(sessions(), without);
+    assert!(gate.to_write(TENANT).await.is_ok(), "another is exchanged");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_no_of_entras_drops_the_token_at_once() {
+    let world = World::new();
+    let gate = world.gate();
+    let without = Arc::strong_count(&world.vault);
+    let lease = gate.to_write(TENANT).await.unwrap();
+    world.vault.set().entra = Some(Revoked::AppDisabled.into());
+    lease.over().cancelled().await;
+    assert_eq!(Arc::strong_count(&world.vault), without);
 }
