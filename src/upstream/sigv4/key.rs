@@ -215,18 +215,19 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// A signature as it travels: 64 lower-case hexadecimal digits.
-pub struct Signature([u8; 64]);
+/// A signature as it travels: 64 lower-case hexadecimal digits. Boxed, because what is freed is wiped, and what a function leaves on a
+/// worker's stack is not.
+pub struct Signature(Box<[u8; 64]>);
 
 impl Signature {
     fn of(tag: &hmac::Tag) -> Self {
-        let mut text = [0; 64];
+        let mut text = Box::new([0; 64]);
         hex_into(tag.as_ref(), &mut text);
         Self(text)
     }
 
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        std::str::from_utf8(&*self.0).unwrap_or_default()
     }
 
     pub(crate) fn digits(&self) -> &[u8; 64] {
@@ -235,7 +236,7 @@ impl Signature {
 
     /// Whether the client's signature is this one. Takes as long wherever they differ; upper-case digits are not it.
     pub fn is(&self, claimed: &str) -> bool {
-        verify_slices_are_equal(&self.0, claimed.as_bytes()).is_ok()
+        verify_slices_are_equal(&*self.0, claimed.as_bytes()).is_ok()
     }
 }
 
