@@ -12,6 +12,8 @@ use portcullis::upstream::sigv4::{
 };
 use socket2::{Domain, Socket, Type};
 
+use crate::masked::Masked;
+
 const REGION: &str = "us-east-1";
 
 pub struct Client {
@@ -21,7 +23,7 @@ pub struct Client {
     /// Everything that came back, heads and bodies.
     pub heard: Vec<u8>,
     /// Every signature that was sent, right or wrong.
-    pub signatures: Vec<String>,
+    pub signatures: Vec<Masked>,
 }
 
 /// An answer's status (0 for the rest of one), and all of its bytes.
@@ -61,9 +63,7 @@ impl Client {
         self.signer
             .sign(&mut parts, PayloadHash::Unsigned, SystemTime::now())
             .unwrap();
-        let signature = parts.headers["authorization"].to_str().unwrap();
-        self.signatures
-            .push(signature.rsplit_once("Signature=").unwrap().1.to_owned());
+        self.signatures.push(Masked::of(signature_of(&parts)));
         parts
     }
 
@@ -104,7 +104,7 @@ impl Client {
         };
         let key = self.credential.signing_key(&Scope::parse(&scope).unwrap());
         let signature = key.sign(&timestamp, &scope, &canonical.hash().unwrap());
-        self.signatures.push(signature.as_str().to_owned());
+        self.signatures.push(Masked::of(signature.as_str()));
         self.head(&format!("{line}&X-Amz-Signature={}", signature.as_str()), &[], length)
     }
 
@@ -147,6 +147,12 @@ impl Client {
         let status = digits.and_then(|digits| digits.parse().ok()).unwrap_or(0);
         Answer { status, bytes }
     }
+}
+
+/// The signature in the headers of a signed request.
+pub fn signature_of(parts: &Parts) -> &str {
+    let value = parts.headers["authorization"].to_str().unwrap();
+    value.rsplit_once("Signature=").unwrap().1
 }
 
 /// Replaces the last digit of a signature, wherever it stands.

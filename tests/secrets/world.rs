@@ -10,7 +10,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use crate::client::Client;
+use crate::log;
+use crate::masked::{Masked, forget};
+use crate::mirror::{Mirror, Tokens};
 use crate::needle::Needles;
+use crate::planted::{self, Planted};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_portcullis");
 
@@ -19,9 +23,15 @@ pub struct World {
     pub data: PathBuf,
     pub gate: SocketAddr,
     admin: SocketAddr,
+    /// Where Azure clients connect.
+    pub azure: SocketAddr,
     pub store: SocketAddr,
     /// What the gate said to its store.
-    said: Arc<Mutex<Vec<u8>>>,
+    said: Arc<Mutex<Masked>>,
+    /// CipherTrust Manager and storage account.
+    pub mirror: Mirror,
+    /// What was put into the configuration besides what `dev` has there.
+    pub planted: Planted,
 }
 
 impl World {
@@ -32,8 +42,8 @@ impl World {
         fs::create_dir_all(&folder).unwrap();
         let data = folder.join("data");
         // Held together, so that they differ; another process may still take one before it is used.
-        let held = [0; 7].map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap());
-        let [s3, s3_tls, admin, vault, own_s3, own_tls, own_admin] =
+        let held = [0; 8].map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap());
+        let [s3, s3_tls, admin, vault, own_s3, own_tls, own_admin, own_azure] =
             held.each_ref().map(|socket| socket.local_addr().unwrap().port());
         drop(held);
         let mut dev = Command::new(BINARY);
@@ -46,6 +56,7 @@ impl World {
         ] {
             dev.arg(flag).arg(port.to_string());
         }
+        log::keep(&folder.join("log-under-test"));
         let log = fs::File::create(folder.join("log")).unwrap();
         let mut dev = dev.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let said = BufReader::new(dev.stdout.take().unwrap());
@@ -64,8 +75,13 @@ impl World {
         let store: SocketAddr = rest.split_once('"').unwrap().0.parse().unwrap();
         let (tap, said) = tap(store);
         configuration = configuration.replace(&store.to_string(), &tap.to_string());
-        // No two gates write one trail.
-        configuration = configuration.replace("directory = \"audit\"", "directory = \"audit-under-test\"");
+        let planted = Planted::new();
+        let mirror = Mirror::start(Tokens {
+            jwt: planted.get("jwt").to_owned(),
+            refresh: planted.get("refresh").to_owned(),
+        });
+        planted.write(&data.join("secrets"));
+        configuration = planted::configuration(&configuration, own_azure, mirror.address);
         let file = data.join("under-test.toml");
         fs::write(&file, configuration).unwrap();
 
@@ -74,8 +90,11 @@ impl World {
             data,
             gate: ([127, 0, 0, 1], own_s3).into(),
             admin: ([127, 0, 0, 1], own_admin).into(),
+            azure: ([127, 0, 0, 1], own_azure).into(),
             store,
             said,
+            mirror,
+            planted,
         };
         world.customer("acme", "rotate-key");
         world.customer("globex", "rotate-key");
@@ -108,7 +127,20 @@ impl World {
     }
 
     pub fn metrics(&self) -> Vec<u8> {
-        get(self.admin, "/metrics", "")
+        ask(self.admin, "GET /metrics", "")
+    }
+
+    /// What the admin listener says to a wish for a proof by whoever shows this token.
+    pub fn recheck(&self, token: &str) -> Vec<u8> {
+        let header = format!("authorization: Bearer {token}\r\n");
+        ask(self.admin, "POST /recheck?tenant=acme", &header)
+    }
+
+    /// The audit's trail, all files of it.
+    pub fn trail(&self) -> Vec<u8> {
+        let directory = fs::read_dir(self.data.join("audit-under-test")).unwrap();
+        let files = directory.map(|entry| fs::read(entry.unwrap().path()).unwrap());
+        files.collect::<Vec<_>>().concat()
     }
 
     /// A token of the managed identity, as the gate is given them.
@@ -120,10 +152,10 @@ impl World {
         };
         let endpoint = value("imds_endpoint").replace("http://", "").parse().unwrap();
         let target = format!(
-            "/metadata/identity/oauth2/token?api-version=2019-08-01&resource=https://vault.azure.net&client_id={}",
+            "GET /metadata/identity/oauth2/token?api-version=2019-08-01&resource=https://vault.azure.net&client_id={}",
             value("managed_identity")
         );
-        let answer = get(endpoint, &target, "metadata: true\r\n");
+        let answer = ask(endpoint, &target, "metadata: true\r\n");
         let answer = String::from_utf8(answer).unwrap();
         let (_, rest) = answer.split_once("\"access_token\":\"").expect(&answer);
         rest.split_once('"').unwrap().0.to_owned()
@@ -146,17 +178,8 @@ impl World {
     }
 
     /// Every signature that the gate showed to its store.
-    pub fn signatures(&self) -> Vec<String> {
-        let said = self.said.lock().unwrap();
-        let label = b"Signature=";
-        let places = said
-            .windows(label.len())
-            .enumerate()
-            .filter(|(_, window)| window == label);
-        let digits = places.filter_map(|(at, _)| said.get(at + label.len()..at + label.len() + 64));
-        digits
-            .map(|digits| String::from_utf8(digits.to_vec()).unwrap())
-            .collect()
+    pub fn signatures(&self) -> Vec<Masked> {
+        self.said.lock().unwrap().after(b"Signature=", 64)
     }
 
     /// Store, vault and Entra go away. Returns what they had logged.
@@ -174,9 +197,9 @@ impl Drop for World {
     }
 }
 
-fn get(from: SocketAddr, target: &str, header: &str) -> Vec<u8> {
+fn ask(from: SocketAddr, line: &str, header: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(from).unwrap();
-    let request = format!("GET {target} HTTP/1.1\r\nhost: {from}\r\n{header}connection: close\r\n\r\n");
+    let request = format!("{line} HTTP/1.1\r\nhost: {from}\r\n{header}connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
@@ -184,17 +207,17 @@ fn get(from: SocketAddr, target: &str, header: &str) -> Vec<u8> {
 }
 
 /// Passes connections on, and keeps what the clients say.
-fn tap(to: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
+fn tap(to: SocketAddr) -> (SocketAddr, Arc<Mutex<Masked>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let said = Arc::new(Mutex::new(Vec::new()));
+    let said = Arc::new(Mutex::new(Masked::default()));
     let noted = Arc::clone(&said);
     thread::spawn(move || {
         for client in listener.incoming().map_while(Result::ok) {
             let Ok(server) = TcpStream::connect(to) else { continue };
             let (back_from, back_to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
             let noted = Arc::clone(&noted);
-            thread::spawn(move || pass(client, server, |bytes| noted.lock().unwrap().extend_from_slice(bytes)));
+            thread::spawn(move || pass(client, server, |bytes| noted.lock().unwrap().add(bytes)));
             thread::spawn(move || pass(back_from, back_to, |_| ()));
         }
     });
@@ -205,7 +228,9 @@ fn pass(mut from: TcpStream, mut to: TcpStream, note: impl Fn(&[u8])) {
     let mut bytes = vec![0; 64 * 1024];
     while let Ok(read) = from.read(&mut bytes) {
         note(&bytes[..read]);
-        if read == 0 || to.write_all(&bytes[..read]).is_err() {
+        let passed = to.write_all(&bytes[..read]);
+        forget(&mut bytes[..read]);
+        if read == 0 || passed.is_err() {
             break;
         }
     }
