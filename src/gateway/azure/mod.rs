@@ -105,13 +105,26 @@ impl AzureGateway {
     }
 
     fn refused(&self, error: &AzureError, parts: &Parts, id: &str, asked: &Asked) -> Response<Bytes> {
-        report(error, asked.operation.map_or("unknown", Op::name), asked);
+        let operation = asked.operation.map_or("unknown", Op::name);
+        report(error, operation, asked, self.reads_of_another(parts, asked));
         let now = time::OffsetDateTime::from(self.clock.now().system_time());
         let mut response = error.response(id, now, parts.method == Method::HEAD).map(Bytes::from);
         if let (StatusCode::UNAUTHORIZED, Some(challenge)) = (response.status(), &asked.challenge) {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge.clone());
         }
         response
+    }
+
+    /// Whether it copies from a blob of another tenant's, or of nobody's: then what went wrong may be about that one's key, of which the
+    /// tenant has no version.
+    fn reads_of_another(&self, parts: &Parts, asked: &Asked) -> bool {
+        let Some(source) = parts.headers.get("x-ms-copy-source") else {
+            return false;
+        };
+        let source = source.to_str().ok().and_then(|text| text.parse().ok());
+        let source = source.and_then(|url| Address::of_url(&url, &self.accounts));
+        let found = source.and_then(|of| of.account.container(&of.container, Within::Key(&of.blob)).ok());
+        found.map(|found| found.tenant) != asked.container.as_ref().map(|own| Arc::clone(&own.tenant))
     }
 
     async fn serve(
@@ -404,17 +417,19 @@ async fn under<T>(permission: &Lease, work: impl Future<Output = Result<T, Azure
     }
 }
 
-/// Says what went wrong to those who must know.
-fn report(error: &AzureError, operation: &'static str, asked: &Asked) {
+/// Says what went wrong to those who must know. No version where it may be that of `another` tenant's key.
+fn report(error: &AzureError, operation: &'static str, asked: &Asked, another: bool) {
     let (tenant, container) = asked
         .container
         .as_ref()
         .map_or(("", ""), |found| (&*found.tenant, found.name.as_str()));
+    // What concerns the whole account is any tenant's.
+    let told = !another && !tenant.is_empty();
     match error {
         AzureError::Refused(refused) => {
             audit::record(&Event::RequestRefused {
                 tenant,
-                version: refused.version.as_ref().map(known),
+                version: refused.version.as_ref().filter(|_| told).map(known),
                 operation,
                 reason: refused.why.name(),
             });
@@ -427,7 +442,7 @@ fn report(error: &AzureError, operation: &'static str, asked: &Asked) {
             };
             audit::record(&Event::Tampered {
                 tenant,
-                version: version.map(known),
+                version: version.filter(|_| told).map(known),
                 operation,
                 container,
                 name: &asked.name,
