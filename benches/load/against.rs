@@ -3,9 +3,9 @@
 
 use http::Uri;
 
-use crate::client::{self, Account, Kind, Target, Wire, Work};
-use crate::suite::{self, Sample, size};
-use crate::{Options, Problem};
+use super::client::{self, Account, Kind, Target, Wire, Work};
+use super::suite::{self, Sample, size};
+use super::{Options, Problem};
 
 pub(crate) async fn run(url: &str, options: &Options) -> Result<(), Problem> {
     let uri: Uri = url.parse().map_err(Problem::new)?;

@@ -8,8 +8,8 @@ use portcullis::upstream::http_date;
 use portcullis::upstream::shared_key::{AccountKey, Order, Plus, Scheme, Signable};
 use time::OffsetDateTime;
 
-use crate::Problem;
-use crate::client::Kind;
+use super::Problem;
+use super::client::Kind;
 
 /// What SDKs of 2024 speak.
 const VERSION: HeaderValue = HeaderValue::from_static("2023-11-03");

@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Barrier;
 use tokio_rustls::TlsConnector;
 
-use crate::{Problem, azure};
+use super::{Problem, azure};
 
 /// A request body goes out in frames of this many bytes.
 const FRAME: usize = 128 * 1024;

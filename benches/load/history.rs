@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::{Map, json};
 
-use crate::Problem;
-use crate::report::{Report, cost};
+use super::Problem;
+use super::report::{Report, cost};
 
 /// Adds the run to `history.jsonl`: of each work what it costs the gate, and how that stands to the pass-through and to nginx.
 pub(crate) fn append(folder: &Path, report: &Report) -> Result<(), Problem> {

@@ -11,20 +11,20 @@
 
 mod against;
 mod azure;
-mod client;
+pub(crate) mod client;
 mod configuration;
 mod history;
 mod memory;
-mod origin;
+pub(crate) mod origin;
 mod pass;
 mod plot;
 mod process;
 mod progress;
 mod report;
 mod serving;
-mod suite;
+pub(crate) mod suite;
 mod tenants;
-mod world;
+pub(crate) mod world;
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -37,10 +37,10 @@ use clap::Parser;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::client::{Kind, Wire};
-use crate::progress::Progress;
-use crate::report::Report;
-use crate::world::{Stored, World};
+use self::client::{Kind, Wire};
+use self::progress::Progress;
+use self::report::Report;
+use self::world::{Stored, World};
 
 /// Why there is no result.
 #[derive(Debug)]
@@ -49,6 +49,12 @@ pub(crate) struct Problem(String);
 impl Problem {
     pub(crate) fn new(what: impl Display) -> Self {
         Self(what.to_string())
+    }
+}
+
+impl Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -142,12 +148,17 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.first().map(String::as_str) {
         Some("as-origin") => runtime().and_then(|runtime| Ok(runtime.block_on(origin::run(say))?)),
-        Some("as-pass") => runtime().and_then(|runtime| runtime.block_on(as_pass(&arguments))),
+        Some("as-pass") => pass_through(&arguments),
         _ if arguments.iter().any(|argument| argument == "--bench") => {
             let options = Options::parse();
             runtime().and_then(|runtime| runtime.block_on(bench(&options)))
         }
-        _ => return smoke_test(&arguments),
+        _ => {
+            let name = "the_harness_measures_everything_once";
+            return smoke_test(&arguments, name, || {
+                runtime().and_then(|runtime| runtime.block_on(bench(&Options::default())))
+            });
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -158,11 +169,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Problem> {
+/// `as-pass ORIGIN FOLDER`, until it is killed.
+pub(crate) fn pass_through(arguments: &[String]) -> Result<(), Problem> {
+    runtime().and_then(|runtime| runtime.block_on(as_pass(arguments)))
+}
+
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Problem> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
-fn say(address: SocketAddr) {
+pub(crate) fn say(address: SocketAddr) {
     println!("{address}");
 }
 
@@ -228,6 +244,7 @@ async fn measure(options: &Options) -> Result<Report, Problem> {
         &folder,
         tenants::configured(options),
         &stored,
+        Path::new(env!("CARGO_BIN_EXE_portcullis")),
         options.beside.as_deref(),
     )
     .await?;
@@ -251,12 +268,11 @@ async fn measure(options: &Options) -> Result<Report, Problem> {
 }
 
 /// What `cargo test` and `cargo nextest` ask of a test binary, for the one test that there is.
-fn smoke_test(arguments: &[String]) -> ExitCode {
-    const NAME: &str = "the_harness_measures_everything_once";
+pub(crate) fn smoke_test(arguments: &[String], name: &str, run: impl FnOnce() -> Result<(), Problem>) -> ExitCode {
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     if has("--list") {
         if !has("--ignored") {
-            println!("{NAME}: test");
+            println!("{name}: test");
         }
         return ExitCode::SUCCESS;
     }
@@ -264,20 +280,19 @@ fn smoke_test(arguments: &[String]) -> ExitCode {
         .iter()
         .filter(|argument| !argument.starts_with('-'))
         .peekable();
-    let runs = wanted.peek().is_none() || wanted.any(|name| NAME.contains(name.as_str()));
+    let runs = wanted.peek().is_none() || wanted.any(|own| name.contains(own.as_str()));
     let skipped = arguments
         .windows(2)
-        .any(|pair| pair[0] == "--skip" && NAME.contains(pair[1].as_str()));
+        .any(|pair| pair[0] == "--skip" && name.contains(pair[1].as_str()));
     let count = usize::from(runs && !skipped && !has("--ignored"));
     println!("\nrunning {count} test{}", if count == 1 { "" } else { "s" });
     let mut failed = 0;
     if count == 1 {
-        let done = runtime().and_then(|runtime| runtime.block_on(bench(&Options::default())));
-        if let Err(Problem(what)) = done {
+        if let Err(Problem(what)) = run() {
             println!("{what}");
             failed = 1;
         }
-        println!("test {NAME} ... {}", if failed == 0 { "ok" } else { "FAILED" });
+        println!("test {name} ... {}", if failed == 0 { "ok" } else { "FAILED" });
     }
     let result = if failed == 0 { "ok" } else { "FAILED" };
     let passed = count - failed;

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::client::{self, Connection, Kind, Work};
-use crate::progress::Progress;
-use crate::suite::{KIB, MIB, size};
-use crate::world::World;
-use crate::{Options, Problem};
+use super::client::{self, Connection, Kind, Work};
+use super::progress::Progress;
+use super::suite::{KIB, MIB, size};
+use super::world::World;
+use super::{Options, Problem};
 
 /// What came of it.
 #[derive(Debug, Default, Serialize)]

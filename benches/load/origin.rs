@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 
-use crate::serving;
+use super::serving;
 
 /// The ETag of everything: nobody here compares any.
 const TAG: &str = "\"9e107d9d372bb6826bd81d3542a419d6\"";

@@ -15,7 +15,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-use crate::serving;
+use super::serving;
 
 type Answer = Response<BoxBody<bytes::Bytes, hyper::Error>>;
 

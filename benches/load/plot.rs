@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::report::{Report, cost};
-use crate::suite::Measured;
+use super::report::{Report, cost};
+use super::suite::Measured;
 
 const WIDTH: f64 = 860.0;
 const LEFT: f64 = 230.0;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::Problem;
+use super::Problem;
 
 /// A child that ends with its handle.
 pub(crate) struct Process {
@@ -51,6 +51,11 @@ impl Process {
         self.child.try_wait().is_ok_and(|ended| ended.is_some())
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its time on a CPU so far, all threads together.
     pub(crate) fn cpu(&self) -> Duration {
         self.processes().map(cpu).sum()
@@ -63,7 +68,7 @@ impl Process {
 
     /// The process and its children: nginx works in those.
     fn processes(&self) -> impl Iterator<Item = u32> + use<> {
-        let pid = self.child.id();
+        let pid = self.id();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         let children: Vec<u32> = children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
         std::iter::once(pid).chain(children)

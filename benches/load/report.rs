@@ -7,11 +7,11 @@ use std::process::Command;
 use portcullis::seal::SEALED_CHUNK_LEN;
 use serde::Serialize;
 
-use crate::memory::Memory;
-use crate::suite::{Measured, Sample};
-use crate::tenants::Tenants;
-use crate::world::World;
-use crate::{Options, Problem, plot};
+use super::memory::Memory;
+use super::suite::{Measured, Sample};
+use super::tenants::Tenants;
+use super::world::World;
+use super::{Options, Problem, plot};
 
 /// Everything one run found.
 #[derive(Debug, Serialize)]
@@ -192,7 +192,7 @@ impl Report {
 
 /// What a cell costs: the figure, and its unit.
 pub(crate) fn cost(cell: &Measured) -> (fn(&Sample) -> f64, &'static str) {
-    if cell.size >= crate::suite::MIB && matches!(cell.kind.as_str(), "Get" | "Put" | "Part") {
+    if cell.size >= super::suite::MIB && matches!(cell.kind.as_str(), "Get" | "Put" | "Part") {
         (|sample| sample.cpu_seconds_per_gigabyte, "s/GB")
     } else {
         (|sample| sample.cpu_microseconds_per_request, "µs/request")
@@ -256,7 +256,7 @@ fn write_memory(out: &mut String, memory: &Memory) -> std::fmt::Result {
             "| {} {} of {} | {:.1} MiB | {:.0} KiB |",
             row.count,
             row.what,
-            crate::suite::size(row.size),
+            super::suite::size(row.size),
             mib(row.resident),
             row.each as f64 / 1024.0
         )?;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::client::{self, Kind, Outcome, Target, Wire, Work};
-use crate::progress::Progress;
-use crate::world::World;
-use crate::{Options, Problem};
+use super::client::{self, Kind, Outcome, Target, Wire, Work};
+use super::progress::Progress;
+use super::world::World;
+use super::{Options, Problem};
 
 pub(crate) const KIB: u64 = 1024;
 pub(crate) const MIB: u64 = 1024 * KIB;
@@ -62,7 +62,7 @@ pub(crate) struct Measured {
 }
 
 impl Cell {
-    fn of(wire: Wire, kind: Kind, size: u64, connections: usize, tls: bool) -> Self {
+    pub(crate) fn of(wire: Wire, kind: Kind, size: u64, connections: usize, tls: bool) -> Self {
         let work = Work {
             kind,
             size,

@@ -8,11 +8,11 @@ use portcullis::dev::standin::{Fault, Operation};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{self, Connection, Kind, Target, Work};
-use crate::progress::Progress;
-use crate::suite::{KIB, MIB, Sample, median};
-use crate::world::{Side, World};
-use crate::{Options, Problem};
+use super::client::{self, Connection, Kind, Target, Work};
+use super::progress::Progress;
+use super::suite::{KIB, MIB, Sample, median};
+use super::world::{Side, World};
+use super::{Options, Problem};
 
 /// A slow vault's answers come this late: later than its leases last.
 const SLOW: Duration = Duration::from_secs(8);

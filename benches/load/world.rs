@@ -13,10 +13,10 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio_rustls::TlsConnector;
 
-use crate::client::{self, Account, Connection, FILLING, Kind, Target, Work};
-use crate::process::Process;
-use crate::suite::KIB;
-use crate::{Problem, configuration};
+use super::client::{self, Account, Connection, FILLING, Kind, Target, Work};
+use super::process::Process;
+use super::suite::KIB;
+use super::{Problem, configuration};
 
 /// How long any of them may take to be there.
 const START: Duration = Duration::from_secs(60);
@@ -64,6 +64,8 @@ pub(crate) struct World {
     connector: TlsConnector,
     /// How many tenants the gate has, beside acme and globex.
     tenants: usize,
+    /// What is run as a gate.
+    binary: PathBuf,
 }
 
 impl World {
@@ -72,6 +74,7 @@ impl World {
         folder: &Path,
         tenants: usize,
         stored: &Stored,
+        binary: &Path,
         other: Option<&Path>,
     ) -> Result<Self, Problem> {
         let _ = std::fs::remove_dir_all(folder);
@@ -103,6 +106,7 @@ impl World {
             sides: Vec::new(),
             connector,
             tenants,
+            binary: binary.to_owned(),
         };
         let gate = world.gate().await?;
         world.sides.push(gate);
@@ -120,7 +124,7 @@ impl World {
 
     /// A gate as `portcullis serve` starts it, ready to serve.
     pub(crate) async fn gate(&self) -> Result<Side, Problem> {
-        self.gate_of(Path::new(env!("CARGO_BIN_EXE_portcullis")), "gate").await
+        self.gate_of(&self.binary, "gate").await
     }
 
     async fn gate_of(&self, binary: &Path, name: &'static str) -> Result<Side, Problem> {
