@@ -81,14 +81,15 @@ impl Hidden {
 
     /// The MD5 that clients are shown of the plaintext: the one they claimed, or else the one computed; in base64.
     pub fn md5(&self, key: &MetadataKey) -> Option<HeaderValue> {
+        HeaderValue::try_from(self.md5_text(key)?).ok()
+    }
+
+    /// The same, as text.
+    pub fn md5_text(&self, key: &MetadataKey) -> Option<String> {
         let sums = key.open_checksums(self.sums.as_deref()?).ok()?;
-        let of = |kind| {
-            sums.iter()
-                .find(|sum| sum.kind == kind && sum.parts.is_none())
-                .map(|sum| sum.value.to_vec())
-        };
-        let value = of(ChecksumKind::ClaimedMd5).or_else(|| of(ChecksumKind::Md5))?;
-        HeaderValue::try_from(crate::azure::checks::to_base64(&value)).ok()
+        let of = |kind| sums.iter().find(|sum| sum.kind == kind && sum.parts.is_none());
+        let sum = of(ChecksumKind::ClaimedMd5).or_else(|| of(ChecksumKind::Md5))?;
+        Some(crate::azure::checks::to_base64(sum.value))
     }
 }
 

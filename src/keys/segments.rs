@@ -2,7 +2,8 @@
 
 use crate::keys::lease::{Lease, Leased, UseError};
 use crate::seal::{
-    AppendRead, Binding, BlockId, BlockPlace, Core, Header, Opener, PlainLen, SealError, Sealer, Tampered,
+    AppendRead, Binding, BlockId, BlockPlace, Core, Header, MetadataKey, Opener, Place, PlainLen, SealError, Sealer,
+    Tampered,
 };
 
 impl Lease {
@@ -35,6 +36,13 @@ impl Lease {
     /// another DEK. Not to be kept.
     pub fn opened(&self, core: &Core) -> Option<Opener> {
         self.with_dek(|tenant, dek| crate::seal::open_segment(dek, tenant, core))
+            .ok()?
+            .ok()
+    }
+
+    /// The key of what is sealed in the metadata of an object that was sealed at `place`, likewise.
+    pub fn metadata_key(&self, place: &Place<'_>, core: &Core) -> Option<MetadataKey> {
+        self.with_dek(|tenant, dek| crate::seal::open_metadata(dek, tenant, place, core))
             .ok()?
             .ok()
     }

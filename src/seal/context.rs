@@ -89,7 +89,7 @@ impl Binding {
     }
 
     fn over(label: &str, place: &Place<'_>, more: &[&[u8]]) -> Self {
-        let mut context = Vec::new();
+        let mut context = Vec::with_capacity(label.len() + place.container.len() + place.name.len() + 64);
         for field in [label.as_bytes(), place.container.as_bytes(), place.name.as_bytes()]
             .iter()
             .chain(more)

@@ -45,11 +45,7 @@ pub struct Alias([u8; 32]);
 
 /// Derives the keys of the segment with this core, whose own commitment is left out of it.
 pub(super) fn segment_keys(dek: &Dek, tenant: &str, core: &Core) -> Option<SegmentKeys> {
-    let mut info = LABEL.to_vec();
-    prefixed(&mut info, tenant.as_bytes());
-    info.extend_from_slice(&sha256(&core.uncommitted()));
-    let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, core.salt()).extract(dek.expose());
-    let okm = expand::<128>(&prk, &[&info])?;
+    let okm = keys::<128>(dek, tenant, core)?;
     let (segment, rest) = okm.split_first_chunk::<32>()?;
     let (commitment, rest) = rest.split_first_chunk::<32>()?;
     let (metadata, alias) = rest.split_first_chunk::<32>()?;
@@ -59,6 +55,25 @@ pub(super) fn segment_keys(dek: &Dek, tenant: &str, core: &Core) -> Option<Segme
         metadata: MetadataKey(aes_256_gcm(metadata)?),
         alias: AliasKey(hmac::Key::new(hmac::HMAC_SHA256, alias)),
     })
+}
+
+/// The commitment and the metadata key alone: what a look at metadata takes, for two thirds of the cost.
+pub(super) fn metadata_keys(dek: &Dek, tenant: &str, core: &Core) -> Option<([u8; 32], MetadataKey)> {
+    let okm = keys::<96>(dek, tenant, core)?;
+    let (_, rest) = okm.split_first_chunk::<32>()?;
+    let (commitment, metadata) = rest.split_first_chunk::<32>()?;
+    Some((*commitment, MetadataKey(aes_256_gcm(metadata)?)))
+}
+
+/// The first `N` of the bytes that a core derives.
+fn keys<const N: usize>(dek: &Dek, tenant: &str, core: &Core) -> Option<Box<Zeroizing<[u8; N]>>> {
+    let digest = sha256(&core.uncommitted());
+    let mut info = Vec::with_capacity(LABEL.len() + size_of::<u32>() + tenant.len() + digest.len());
+    info.extend_from_slice(LABEL);
+    prefixed(&mut info, tenant.as_bytes());
+    info.extend_from_slice(&digest);
+    let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, core.salt()).extract(dek.expose());
+    expand(&prk, &[&info])
 }
 
 /// HKDF-Expand to `N` bytes, boxed so that moving them leaves no copy on the stack.

@@ -63,7 +63,7 @@ pub use origin::{FalseOrigin, OriginSecrets, WeakSecret};
 pub use random::RandomError;
 pub use range::{ChunkSpan, PlainRange, StoredAsk, StoredRange, stored_ask};
 pub use read::{MultipartRead, Wants};
-pub use segment::{open_bound, open_segment, open_whole, seal_whole};
+pub use segment::{open_bound, open_metadata, open_segment, open_whole, seal_whole};
 pub use table::{Entry, Table, TableError, footer_ask, footer_len};
 pub use upload::{
     CompleteError, Completion, ListedPart, MAX_PART_NUMBER, MIN_PART_LEN, PartHome, StoredPart, part_home,

@@ -2,11 +2,11 @@
 
 use aws_lc_rs::constant_time;
 
-use crate::seal::derive::segment_keys;
+use crate::seal::derive::{metadata_keys, segment_keys};
 use crate::seal::table::content_len;
 use crate::seal::{
-    Alias, Binding, Core, Dek, Envelope, Header, Kind, Opener, Padding, Place, PlainLen, SealError, Sealer, Tampered,
-    random,
+    Alias, Binding, Core, Dek, Envelope, Header, Kind, MetadataKey, Opener, Padding, Place, PlainLen, SealError,
+    Sealer, Tampered, random,
 };
 
 /// Begins a whole object of `len` bytes at `place`: its header, which goes first, and the sealer of its chunks, which
@@ -58,6 +58,23 @@ pub fn open_segment(dek: &Dek, tenant: &str, core: &Core) -> Result<Opener, Tamp
         Kind::Whole | Kind::Part | Kind::Block | Kind::Append => core.plain_len(),
     };
     Ok(Opener::new(keys, *core, content))
+}
+
+/// The metadata key of an object that was sealed at `place`, for a look at its checksums and nothing else. One that was copied there is
+/// for [`open_segment`] and its alias.
+///
+/// # Errors
+/// As [`open_segment`]; sealed elsewhere.
+pub fn open_metadata(dek: &Dek, tenant: &str, place: &Place<'_>, core: &Core) -> Result<MetadataKey, Tampered> {
+    if core.dek_id() != dek.id() {
+        return Err(Tampered::Dek);
+    }
+    if !core.born_at(place) {
+        return Err(Tampered::Place);
+    }
+    let (commitment, key) = metadata_keys(dek, tenant, core).ok_or(Tampered::Commitment)?;
+    constant_time::verify_slices_are_equal(&commitment, core.commitment()).map_err(|_| Tampered::Commitment)?;
+    Ok(key)
 }
 
 /// Opens a segment whose kind and binding the reader knows: a staged part, a block, an Append Block.

@@ -85,14 +85,19 @@ impl Listed<'_> {
     fn md5(&self, exchange: &Exchange<'_>, leases: &HashMap<DekId, Lease>) -> Option<String> {
         let core = self.hidden.core?;
         self.hidden.sums.as_ref()?;
-        let opened = leases.get(&core.dek_id())?.opened(&core)?;
+        let lease = leases.get(&core.dek_id())?;
         let place = Place {
             domain: Domain::Azure,
             container: &exchange.container.sealed_as,
             name: &self.name,
         };
-        opened.at(&place, self.hidden.alias().as_ref()).ok()?;
-        Some(self.hidden.md5(opened.metadata_key())?.to_str().ok()?.to_owned())
+        if let Some(key) = lease.metadata_key(&place, &core) {
+            return self.hidden.md5_text(&key);
+        }
+        let alias = self.hidden.alias()?;
+        let opened = lease.opened(&core)?;
+        opened.at(&place, Some(&alias)).ok()?;
+        self.hidden.md5_text(opened.metadata_key())
     }
 
     /// The query that names this version of it.
