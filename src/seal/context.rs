@@ -89,7 +89,8 @@ impl Binding {
     }
 
     fn over(label: &str, place: &Place<'_>, more: &[&[u8]]) -> Self {
-        let mut context = Vec::with_capacity(label.len() + place.container.len() + place.name.len() + 64);
+        let room = [label.len(), place.container.len(), place.name.len(), 64];
+        let mut context = Vec::with_capacity(room.iter().sum());
         for field in [label.as_bytes(), place.container.as_bytes(), place.name.as_bytes()]
             .iter()
             .chain(more)

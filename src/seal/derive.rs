@@ -68,7 +68,8 @@ pub(super) fn metadata_keys(dek: &Dek, tenant: &str, core: &Core) -> Option<([u8
 /// The first `N` of the bytes that a core derives.
 fn keys<const N: usize>(dek: &Dek, tenant: &str, core: &Core) -> Option<Box<Zeroizing<[u8; N]>>> {
     let digest = sha256(&core.uncommitted());
-    let mut info = Vec::with_capacity(LABEL.len() + size_of::<u32>() + tenant.len() + digest.len());
+    let room = [LABEL.len(), size_of::<u32>(), tenant.len(), digest.len()];
+    let mut info = Vec::with_capacity(room.iter().sum());
     info.extend_from_slice(LABEL);
     prefixed(&mut info, tenant.as_bytes());
     info.extend_from_slice(&digest);
