@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::{DUE, PATIENCE, asked_anew, azure, entra_asked_anew, served_again};
 use crate::revocation::doors::Door;
 use crate::revocation::rows::{CLOSED, DENIED, DISABLED, Told};
-use crate::world::adversary::Lie;
+use crate::world::adversary::{Asked, End, Lie, Reply};
 use crate::world::azure::{Azure, FILES};
 use crate::world::client::{Answer, Stalled};
 use crate::world::vault;
@@ -103,71 +103,76 @@ impl UnderWay {
         assert_eq!(put.status(), 201, "{put:?}");
         assert!(azure.is_stored("acme", "staged").await);
 
-        let half = &file[..LONG / 2];
+        let at = format!("/{FILES}/file");
+        let download = async |customer| {
+            let begun = azure.client(customer).begin(Method::GET, &at, &[], None, b"").await;
+            begun.head(200).await
+        };
+        let (theirs, half) = (format!("/{FILES}/theirs{BLOCK}"), &file[..LONG / 2]);
+        let globex = azure.client("globex");
+        Self {
+            uploads: Self::uploads(azure, file).await,
+            waiting: Self::waiting(azure, file).await,
+            unread: download("acme").await,
+            theirs: download("globex").await,
+            their_block: globex.begin(Method::PUT, &theirs, &[], Some(LONG), half).await,
+        }
+    }
+
+    async fn uploads(azure: &Azure, file: &[u8]) -> Vec<(&'static str, Stalled)> {
+        let half = LONG / 2;
         let mut uploads = Vec::new();
-        for (what, target, headers, sent) in [
-            ("Put Block, begun", format!("begun{BLOCK}"), &[][..], &file[..1000]),
-            ("Put Block, half", format!("half{BLOCK}"), &[][..], half),
-            (
-                "Put Block, all but a byte",
-                format!("almost{BLOCK}"),
-                &[][..],
-                &file[..LONG - 1],
-            ),
-            ("Put Blob, half", "whole".to_owned(), &[BLOB][..], half),
-            ("Append Block, half", "log?comp=appendblock".to_owned(), &[][..], half),
+        for (what, name, query, headers, sent) in [
+            ("Put Block, begun", "begun", BLOCK, &[][..], 1000),
+            ("Put Block, half", "half", BLOCK, &[], half),
+            ("Put Block, all but a byte", "almost", BLOCK, &[], LONG - 1),
+            ("Put Blob, half", "whole", "", &[BLOB], half),
+            ("Append Block, half", "log", "?comp=appendblock", &[], half),
         ] {
-            let target = format!("/{FILES}/{target}");
-            let client = azure.client("acme");
-            let upload = client.begin(Method::PUT, &target, headers, Some(LONG), sent).await;
-            uploads.push((what, upload));
+            let (client, target) = (azure.client("acme"), format!("/{FILES}/{name}{query}"));
+            let upload = client.begin(Method::PUT, &target, headers, Some(LONG), &file[..sent]);
+            uploads.push((what, upload.await));
         }
         // The store has been asked to take each whose first chunk is full; a block that is appended waits for its end.
         for name in ["half", "almost", "whole"] {
             is_asked(azure, name, 0).await;
         }
+        uploads
+    }
 
+    /// Of one blob the store sends the half, about others it says nothing.
+    async fn waiting(azure: &Arc<Azure>, file: &[u8]) -> Vec<(&'static str, JoinHandle<Answer>)> {
+        assert_eq!(azure.write("acme", "slow", file).await.status(), 201);
+        let half = |asked: &Asked, reply: Reply| match asked.method == Method::GET && reply.body.len() > LONG / 2 {
+            true => reply.cut(LONG / 2, End::Never),
+            false => reply,
+        };
+        azure.adversary.lie("acme", &key("slow"), Lie::twist(half));
         let mut waiting = Vec::new();
-        for (what, method, name, query, body) in [
-            ("Get Blob Properties", Method::HEAD, "quiet", "", &b""[..]),
-            ("Get Block List", Method::GET, "quiet-list", "?comp=blocklist", b""),
-            ("Put Block List", Method::PUT, "listed", "?comp=blocklist", LIST),
-            ("Copy Blob", Method::PUT, "copied", "", b""),
-            ("List Blobs", Method::GET, "", "?restype=container&comp=list", b""),
+        for (what, method, name, query, source, body) in [
+            ("Get Blob Properties", Method::HEAD, "quiet", "", "", &b""[..]),
+            ("Get Block List", Method::GET, "blocks", "?comp=blocklist", "", b""),
+            ("Put Block List", Method::PUT, "listed", "?comp=blocklist", "", LIST),
+            ("Copy Blob", Method::PUT, "copied", "", "file", b""),
+            ("Put Block From URL", Method::PUT, "copied-block", BLOCK, "slow", b""),
+            ("List Blobs", Method::GET, "", "?restype=container&comp=list", "", b""),
         ] {
-            let key = format!("{FILES}/{name}");
-            azure.adversary.lie("acme", key.trim_end_matches('/'), Lie::silence());
+            if source != "slow" {
+                azure.adversary.lie("acme", &key(name), Lie::silence());
+            }
             let before = asked(azure, name);
-            let (azure_too, target) = (Arc::clone(azure), format!("/{}{query}", key.trim_end_matches('/')));
+            let (azure_too, target) = (Arc::clone(azure), format!("/{}{query}", key(name)));
             let request = tokio::spawn(async move {
                 let client = azure_too.client("acme");
-                let source = client.url("file");
-                let copied = [("x-ms-copy-source", source.as_str())];
-                let headers = if what == "Copy Blob" { &copied[..] } else { &[] };
+                let url = client.url(source);
+                let copied = [("x-ms-copy-source", url.as_str())];
+                let headers = if source.is_empty() { &[] } else { &copied[..] };
                 client.send(method, &target, headers, body).await
             });
             is_asked(azure, name, before).await;
             waiting.push((what, request));
         }
-        let file_at = format!("/{FILES}/file");
-        let theirs = format!("/{FILES}/theirs{BLOCK}");
-        let globex = azure.client("globex");
-        Self {
-            unread: azure
-                .client("acme")
-                .begin(Method::GET, &file_at, &[], None, b"")
-                .await
-                .head(200)
-                .await,
-            uploads,
-            waiting,
-            theirs: globex
-                .begin(Method::GET, &file_at, &[], None, b"")
-                .await
-                .head(200)
-                .await,
-            their_block: globex.begin(Method::PUT, &theirs, &[], Some(LONG), half).await,
-        }
+        waiting
     }
 
     async fn end(self, azure: &Azure, said: &str, told: &Told, file: &[u8]) {
@@ -201,7 +206,7 @@ impl UnderWay {
             let refused = (answer.status(), azure.code(&answer));
             assert_eq!(refused, (status, code.to_owned()), "{said}: {what}: {answer:?}");
         }
-        for name in ["begun", "half", "almost", "whole", "listed", "copied"] {
+        for name in ["begun", "half", "almost", "whole", "listed", "copied", "copied-block"] {
             assert!(
                 !azure.is_stored("acme", name).await,
                 "{said}: {name} left something in the store"
@@ -237,10 +242,14 @@ async fn committed(azure: &Azure, customer: &str, name: &str, file: &[u8]) {
     assert!(azure.read(customer, name).await.is(file), "{customer}: {name}");
 }
 
-/// How often the gate has asked the store about a blob of acme's; with no name, about the container.
+/// A blob, as the adversary knows it; with no name, the container.
+fn key(name: &str) -> String {
+    format!("{FILES}/{name}").trim_end_matches('/').to_owned()
+}
+
+/// How often the gate has asked the store about it, of acme's.
 fn asked(azure: &Azure, name: &str) -> u64 {
-    let key = format!("{FILES}/{name}");
-    azure.adversary.asked("acme", key.trim_end_matches('/'))
+    azure.adversary.asked("acme", &key(name))
 }
 
 async fn is_asked(azure: &Azure, name: &str, before: u64) {
