@@ -9,7 +9,7 @@ use http::Method;
 use portcullis::dev::standin::{Fault, Operation};
 use tokio::task::JoinHandle;
 
-use super::{DUE, PATIENCE, asked_anew, azure, entra_asked_anew, served_again};
+use super::{DUE, PATIENCE, asked_anew, azure, entra_asked_anew, served_again, why_ended};
 use crate::revocation::doors::Door;
 use crate::revocation::rows::{CLOSED, DENIED, DISABLED, Told};
 use crate::world::adversary::{Asked, End, Lie, Reply};
@@ -193,8 +193,12 @@ impl UnderWay {
         assert!(got.len() < LONG / 2, "{said}: {} bytes came", got.len());
         let cut = &azure.world.audit("acme", "stream_cut")[0];
         assert_eq!(cut.field("operation"), "GetBlob");
-        let ended = &azure.world.audit("acme", "lease_ended");
-        assert_eq!(cut.field("reason"), ended.last().unwrap().field("reason"), "{said}");
+        let (reason, version) = why_ended(&azure.world, 0).await;
+        assert_eq!(
+            (cut.field("reason"), cut.field("version")),
+            (&*reason, &*version),
+            "{said}"
+        );
 
         for (what, upload) in self.uploads {
             let (got, _) = tokio::time::timeout(PATIENCE, upload.finish()).await.expect("an end");

@@ -72,6 +72,19 @@ where
     }
 }
 
+/// Why acme's last lease ended, and of which version it was, once more ends than these are written down: the task that keeps a lease does that, and may come
+/// after whoever first saw by the clocks that it is over.
+async fn why_ended(world: &World, before: usize) -> (String, String) {
+    let began = Instant::now();
+    loop {
+        if let [.., last] = &world.audit("acme", "lease_ended")[before..] {
+            return (last.field("reason").to_owned(), last.field("version").to_owned());
+        }
+        assert!(began.elapsed() < PATIENCE, "the end of a lease is audited");
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Time passes while these customers are in use, until for each the next answer of the vault or of Entra has been heard: a yes or
 /// a no.
 async fn asked_anew(door: &impl Door, customers: &[&str]) {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use portcullis::dev::standin::{Fault, Operation};
 
-use super::{DUE, PATIENCE, asked_anew, entra_asked_anew, served_again, world};
+use super::{DUE, PATIENCE, asked_anew, entra_asked_anew, served_again, why_ended, world};
 use crate::world::adversary::{End, Late, Lie};
 use crate::world::client::Stalled;
 use crate::world::{World, bucket, vault};
@@ -147,12 +147,14 @@ struct Transfers {
     theirs: Stalled,
     their_upload: Stalled,
     cuts: usize,
+    ends: usize,
 }
 
 impl Transfers {
     async fn begin(world: &World, file: &[u8]) -> Self {
         let begun = Self {
             cuts: world.audit("acme", "stream_cut").len(),
+            ends: world.audit("acme", "lease_ended").len(),
             unread: world.acme.begin_get("file").await,
             uploads: vec![
                 ("begun", world.acme.begin_put("begun", LONG, &file[..1000]).await),
@@ -201,10 +203,10 @@ impl Transfers {
         }
         let event = &world.audit("acme", "stream_cut")[self.cuts];
         assert_eq!(event.field("operation"), "GetObject");
-        let ended = &world.audit("acme", "lease_ended");
-        assert_eq!(event.field("reason"), ended.last().unwrap().field("reason"), "{said}");
-        assert_ne!(event.field("version"), "", "{said}");
-        assert_eq!(event.field("version"), ended.last().unwrap().field("version"), "{said}");
+        let (reason, version) = why_ended(world, self.ends).await;
+        assert_eq!(event.field("reason"), reason, "{said}");
+        assert_ne!(version, "", "{said}");
+        assert_eq!(event.field("version"), version, "{said}");
         assert!(event.in_request, "{said}: the audit has the request's id");
         for key in ["begun", "half", "almost"] {
             let stored = world.store_client(&bucket("acme")).get(key).await;
