@@ -146,10 +146,14 @@ def is_up():
     return True
 
 
-def cuts():
-    lines = [line for file in (DATA / "audit-revoked").glob("acme.*") for line in file.read_text().splitlines()]
+def audit(tenant, event):
+    lines = [line for file in (DATA / "audit-revoked").glob(f"{tenant}.*") for line in file.read_text().splitlines()]
     events = [json.loads(line) for line in lines if line.endswith("}")]
-    cut = [event for event in events if event["event"] == "stream_cut"]
+    return [line for line in events if line["event"] == event]
+
+
+def cuts():
+    cut = audit("acme", "stream_cut")
     assert all(len(event["version"]) == 32 and event["operation"] == "GetBlob" for event in cut), cut
     return len(cut)
 
@@ -247,6 +251,26 @@ def copies():
     mended("acme")
 
 
+def written_down():
+    refused = audit("acme", "request_refused")
+    assert refused and all(len(event["version"]) == 32 for event in refused), refused
+    # Which of the two keys it was is not told, and so no version that may be another tenant's.
+    copied = [event for event in audit("globex", "request_refused") if event["operation"] in FROM_ELSEWHERE]
+    assert len(copied) >= 6 and not any("version" in event for event in copied), copied
+    # What the store changes is found out under the tenant's own lease.
+    _, head, stored = store.ask("GET", "/files/small")
+    changed = stored[:705] + bytes([stored[705] ^ 1]) + stored[706:]
+    kept = {name: value for name, value in head.items() if name.startswith("x-ms-meta-")}
+    assert store.ask("PUT", "/files/small", BLOCK | kept, changed)[0] == 201
+    status, head, _ = side("acme").ask("GET", "/files/small")
+    assert (status, head["x-ms-error-code"]) == (409, "EncryptedBlobCorrupted"), (status, head)
+    wait_for("the audit of it", lambda: audit("acme", "object_tampered"), 20)
+    [event] = audit("acme", "object_tampered")
+    assert event["version"] in {it["version"] for it in audit("acme", "lease_granted")}, event
+    assert [event[name] for name in ("operation", "container", "name")] == ["GetBlob", "files", "small"], event
+
+
+FROM_ELSEWHERE = ("CopyBlob", "PutBlockFromUrl", "PutBlobFromUrl")
 store = Side(ENV["ACME_AZURITE_CONNECTION_STRING"].strip("'"))
 ENV_KEY = re.search(r"AccountKey=([^;]*)", ENV["ACME_AZURE_CONNECTION_STRING"])[1]
 SOON = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)
@@ -268,7 +292,7 @@ try:
         assert own.ask("PUT", "/files/small", BLOCK, b"small")[0] == 201
     assert side("acme").ask("PUT", "/files/long", BLOCK, LONG)[0] == 201
     assert side("acme").ask("PUT", "/files/appended", {"x-ms-blob-type": "AppendBlob"})[0] == 201
-    for step in (reads, writes, copies):
+    for step in (reads, writes, copies, written_down):
         step()
         print(step.__name__)
     print("done")
