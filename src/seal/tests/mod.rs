@@ -3,6 +3,7 @@
 
 mod append;
 mod independent;
+mod metadata;
 mod multipart;
 mod vectors;
 mod whole;
