@@ -62,7 +62,7 @@ fn works() -> Vec<Bounded> {
         work(Wire::Azure, Get, 4 * KIB, 290.0),
         work(Wire::Azure, Put, 4 * KIB, 360.0),
         work(Wire::Azure, Head, 4 * KIB, 270.0),
-        work(Wire::Azure, List, 0, 35_000.0),
+        work(Wire::Azure, List, 0, 24_500.0),
         work(Wire::Azure, Get, MIB, 375.0),
         work(Wire::Azure, Put, MIB, 880.0),
     ]
