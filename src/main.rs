@@ -130,6 +130,18 @@ enum Audit {
         /// The file with the key of the digests, if they have one.
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
+        /// A file with what `audit key` prints, for one tenant's lines.
+        #[arg(long, value_name = "FILE", conflicts_with = "key")]
+        tenant_key: Option<PathBuf>,
+    },
+    /// Print the key of one tenant's lines, which the customer can be given: with it, an export can be verified, and no line of another's.
+    Key {
+        /// The file with the key that `[audit]` names.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Whose.
+        #[arg(long, value_name = "NAME")]
+        tenant: String,
     },
     /// Print a tenant's lines, the oldest first.
     Export {
@@ -190,8 +202,16 @@ fn main() -> ExitCode {
             scan: &scan,
         }),
         Command::Audit {
-            what: Audit::Verify { directory, key },
-        } => commands::verify_audit(&directory, key.as_deref()),
+            what:
+                Audit::Verify {
+                    directory,
+                    key,
+                    tenant_key,
+                },
+        } => commands::verify_audit(&directory, key.as_deref(), tenant_key.as_deref()),
+        Command::Audit {
+            what: Audit::Key { key, tenant },
+        } => commands::audit_key(&key, &tenant),
         Command::Audit {
             what: Audit::Export { directory, tenant },
         } => commands::export_audit(&directory, &tenant),

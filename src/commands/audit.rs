@@ -6,23 +6,52 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use crate::commands::{Outcome, say};
 use crate::telemetry::trail;
 use crate::telemetry::trail::chain::{self, End, Link};
 
 /// Checks every line of every chain, and prints how many there are and where each ends. A line cut off at the very end of a chain
 /// does not show by itself: keep what is printed here, or the ends that gates log, somewhere else, and compare.
-pub fn verify_audit(directory: &Path, key: Option<&Path>) -> Outcome {
+/// `key` is the file with the configuration's key, `tenant_key` one with what [`audit_key`] prints.
+pub fn verify_audit(directory: &Path, key: Option<&Path>, tenant_key: Option<&Path>) -> Outcome {
     let read = || -> io::Result<bool> {
-        let key = key.map(fs::read).transpose()?;
-        let key = key.as_deref().map(|key| key.strip_suffix(b"\n").unwrap_or(key));
-        verify(directory, &Link::new(key))
+        let link = match tenant_key {
+            Some(file) => {
+                let hex = secret(file)?;
+                Link::of_tenant(&hex::decode(&*hex).map_err(|error| io::Error::other(format!("the key: {error}")))?)
+            }
+            None => Link::new(key.map(secret).transpose()?.as_deref().map(Vec::as_slice)),
+        };
+        verify(directory, &link)
     };
     match read() {
         Ok(true) => Outcome::Done,
         Ok(false) => Outcome::Found,
         Err(error) => cannot(directory, &error),
     }
+}
+
+/// Prints the key of one tenant's lines, in hex, for the customer to verify them with: it is of no use for another's.
+pub fn audit_key(key: &Path, tenant: &str) -> Outcome {
+    match secret(key) {
+        Ok(secret) => {
+            let own = Link::new(Some(&secret)).tenant_key(tenant);
+            say(&own.map(hex::encode).unwrap_or_default());
+            Outcome::Done
+        }
+        Err(error) => cannot(key, &error),
+    }
+}
+
+/// What a file holds, but for the newline at its end.
+fn secret(file: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut secret = Zeroizing::new(fs::read(file)?);
+    if secret.last() == Some(&b'\n') {
+        secret.pop();
+    }
+    Ok(secret)
 }
 
 fn verify(directory: &Path, link: &Link) -> io::Result<bool> {

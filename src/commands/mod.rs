@@ -16,7 +16,7 @@ mod watching;
 use std::io::Write;
 use std::process::ExitCode;
 
-pub use audit::{export_audit, verify_audit};
+pub use audit::{audit_key, export_audit, verify_audit};
 pub use check::{CheckOptions, check};
 pub use customer::customer;
 pub use dev::{AzureSide, DevOptions, dev};

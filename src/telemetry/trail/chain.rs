@@ -13,36 +13,61 @@ pub const SCHEMA: u64 = 1;
 /// What stands before the first line of a chain.
 pub const BEGINNING: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
+/// What a rewrap's chains have behind the tenant's name, in which no dot can be.
+pub const REWRAP: &str = ".rewrap";
+/// What the key of a tenant's lines is made of, before the tenant's name.
+const LABEL: &[u8] = b"portcullis audit of ";
+
 /// How a line is digested. With a key, who can write the file but has no key can't make a chain that holds.
 pub enum Link {
     /// SHA-256.
     Plain,
-    /// HMAC-SHA-256 with a key.
+    /// HMAC-SHA-256, the lines of each tenant with a key of their own, which is made of this one: a customer can be given its own.
     Keyed(Box<hmac::Key>),
+    /// HMAC-SHA-256 with the key of one tenant's lines.
+    OfTenant(Box<hmac::Key>),
 }
 
 impl Link {
-    /// With this key, or without one.
+    /// With this key of all tenants, or without one.
     pub fn new(key: Option<&[u8]>) -> Self {
-        key.map_or(Self::Plain, |key| {
-            Self::Keyed(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key)))
-        })
+        key.map_or(Self::Plain, |key| Self::Keyed(hmac_key(key)))
     }
 
-    /// The digest of a line (without its newline), 64 hex digits.
-    pub fn of(&self, line: &str) -> String {
-        match self {
-            Self::Plain => hex::encode(digest(&SHA256, line.as_bytes())),
-            Self::Keyed(key) => hex::encode(hmac::sign(key, line.as_bytes())),
+    /// With the key of one tenant's lines, as [`Link::tenant_key`] gives it.
+    pub fn of_tenant(key: &[u8]) -> Self {
+        Self::OfTenant(hmac_key(key))
+    }
+
+    /// The key of a tenant's lines, 32 bytes; `None` where there is no key that it could be made of.
+    pub fn tenant_key(&self, tenant: &str) -> Option<[u8; 32]> {
+        let Self::Keyed(key) = self else { return None };
+        let mut context = hmac::Context::with_key(key);
+        context.update(LABEL);
+        context.update(tenant.as_bytes());
+        context.sign().as_ref().try_into().ok()
+    }
+
+    /// The digest of a line (without its newline) of the chain `name`, 64 hex digits.
+    pub fn of(&self, name: &str, line: &str) -> String {
+        let tenant = name.strip_suffix(REWRAP).unwrap_or(name);
+        match (self, self.tenant_key(tenant)) {
+            (Self::OfTenant(key), _) => hex::encode(hmac::sign(key, line.as_bytes())),
+            (_, Some(key)) => hex::encode(hmac::sign(&hmac_key(&key), line.as_bytes())),
+            (_, None) => hex::encode(digest(&SHA256, line.as_bytes())),
         }
     }
 
     fn name(&self) -> &'static str {
         match self {
             Self::Plain => "sha256",
-            Self::Keyed(_) => "hmac-sha256",
+            Self::Keyed(_) | Self::OfTenant(_) => "hmac-sha256",
         }
     }
+}
+
+fn hmac_key(key: &[u8]) -> Box<hmac::Key> {
+    Box::new(hmac::Key::new(hmac::HMAC_SHA256, key))
 }
 
 /// Where a chain ends.
@@ -76,7 +101,7 @@ impl End {
         line.insert("previous".to_owned(), self.digest.as_str().into());
         let line = Value::Object(line).to_string();
         self.next += 1;
-        self.digest = link.of(&line);
+        self.digest = link.of(name, &line);
         line
     }
 }
@@ -150,7 +175,7 @@ pub fn check(link: &Link, end: &mut Option<End>, text: &str) -> Result<Line, Bro
     }
     let before = end.replace(End {
         next: line.number + 1,
-        digest: link.of(text),
+        digest: link.of(&line.chain, text),
     });
     match before {
         Some(before) if before.next != line.number => Err(Broken::Number {
@@ -207,5 +232,20 @@ mod tests {
         assert_eq!(verify(&Link::new(Some(b"key")), &forged), Err(Broken::Previous));
         let plain = written(&Link::new(None));
         assert!(matches!(verify(&Link::new(Some(b"key")), &plain), Err(Broken::Link(_))));
+    }
+
+    #[test]
+    fn a_tenants_own_key_verifies_its_lines_and_nobody_elses() {
+        let link = Link::new(Some(b"key"));
+        let own = |tenant: &str| Link::of_tenant(&link.tenant_key(tenant).unwrap());
+        assert_eq!(verify(&own("acme"), &written(&link)), Ok(()));
+        assert_eq!(verify(&own("globex"), &written(&link)), Err(Broken::Previous));
+        assert_eq!(
+            link.of("acme", "line"),
+            link.of("acme.rewrap", "line"),
+            "its rewraps' too"
+        );
+        assert_ne!(link.of("acme", "line"), link.of("globex", "line"));
+        assert!(own("acme").tenant_key("globex").is_none() && Link::new(None).tenant_key("acme").is_none());
     }
 }

@@ -21,7 +21,7 @@ use time::format_description::well_known::Rfc3339;
 
 pub use layer::TrailLayer;
 
-use crate::telemetry::trail::chain::{End, Link};
+use crate::telemetry::trail::chain::{End, Link, REWRAP};
 
 /// So many events may wait for the disk.
 const BACKLOG: usize = 16 * 1024;
@@ -29,9 +29,6 @@ const BACKLOG: usize = 16 * 1024;
 const AGAIN: Duration = Duration::from_secs(1);
 /// The chain of events that are about no tenant.
 const NO_TENANT: &str = "gate";
-
-/// What a rewrap's chains have behind the tenant's name, in which no dot can be.
-const REWRAP: &str = ".rewrap";
 
 /// Who writes. Each has a lock and chains of its own: a rewrap writes beside the gate whose directory it is, and neither waits for the
 /// other nor touches the other's files.

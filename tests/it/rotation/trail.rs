@@ -120,6 +120,17 @@ async fn a_rewrap_is_written_down_in_chains_of_its_own_beside_the_gates() {
     fs::create_dir(&given).unwrap();
     fs::write(&file, &exported).unwrap();
     let given = given.to_str().unwrap();
+    let own = async |tenant: &str| {
+        let (status, said) = portcullis(&["audit", "key", "--key", key, "--tenant", tenant]).await;
+        assert_eq!((status, said.trim_end().len()), (Some(0), 64), "{said}");
+        let file = directory.0.join(format!("{tenant}.key"));
+        fs::write(&file, said).unwrap();
+        portcullis(&["audit", "verify", given, "--tenant-key", file.to_str().unwrap()]).await
+    };
+    let (status, said) = own(&tenant).await;
+    assert_eq!(status, Some(0), "{said}");
+    let (status, said) = own("another").await;
+    assert_eq!(status, Some(1), "another's key is of no use: {said}");
     let (status, said) = portcullis(&verify(given)).await;
     assert_eq!(status, Some(0), "{said}");
     let without: Vec<_> = exported.lines().enumerate().filter(|(at, _)| *at != 1).collect();
