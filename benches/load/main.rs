@@ -71,7 +71,7 @@ pub(crate) struct Options {
     /// A minute's worth of it.
     #[arg(long)]
     pub(crate) quick: bool,
-    /// All sizes and numbers of connections, ten thousand tenants, 1 GiB objects: half an hour and 4 GiB of memory.
+    /// All sizes and numbers of connections, ten thousand tenants, 1 GiB objects: a quarter of an hour and more, and 4 GiB of memory.
     #[arg(long, conflicts_with = "quick")]
     pub(crate) full: bool,
     /// Only the tenants beside each other: a noisy, a revoked one, a slow vault.
