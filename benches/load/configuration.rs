@@ -24,7 +24,11 @@ pub(crate) const STORE_ACCOUNT: &str = "benchstore";
 pub(crate) fn gate(standin: &Standin, origin: SocketAddr, ports: [u16; 5], tenants: usize) -> String {
     let [clear, tls, azure, azure_tls, admin] = ports;
     // Ten thousand tenants may not ask two vaults every few seconds.
-    let (bound, budget) = if tenants > super::tenants::FEW { ("10m", 50_000) } else { ("5s", 10_000) };
+    let (bound, budget) = if tenants > super::tenants::FEW {
+        ("10m", 50_000)
+    } else {
+        ("5s", 10_000)
+    };
     let mut text = format!(
         r#"dev = true
 
