@@ -133,7 +133,10 @@ impl Sessions {
         purpose: Purpose,
         since: Moment,
     ) -> Result<(Arc<dyn VaultSession>, Moment), Refusal> {
-        self.current().await?;
+        match purpose {
+            Purpose::Renewal => drop(self.current().await?),
+            Purpose::Other => self.lasting().await?,
+        }
         self.shares.vault.admit(purpose, since).await?;
         // Whatever was heard of Entra while this waited counts.
         let state = self.state();
@@ -184,6 +187,29 @@ impl Sessions {
             }
             _ => self.exchange().await,
         }
+    }
+
+    /// Sees that a lease which is yet to begin lasts: a token in the last moments of its time, which a tenant that was idle may still
+    /// have, is followed by another first. If there is none to be had, the old one goes on for what is left of it.
+    async fn lasting(self: &Arc<Self>) -> Result<(), Refusal> {
+        let now = self.clock.now();
+        let live = self.state().live.clone();
+        let ending = live.filter(|live| self.usable(live, now) && self.ends_within(live, now));
+        if ending.is_none() || self.state().paused(now).is_some() {
+            return self.current().await.map(drop);
+        }
+        let answer = self.exchange().await;
+        let goes_on = |live: &Live| self.usable(live, self.clock.now());
+        let old = self.state().live.as_ref().is_some_and(goes_on);
+        if old { Ok(()) } else { answer.map(drop) }
+    }
+
+    /// Whether a proof with this session would end with its identity's time, before its own.
+    fn ends_within(&self, live: &Live, now: Moment) -> bool {
+        let least = self.bounds.revocation.min(self.bounds.identity / 3);
+        live.exchanged
+            .after(self.bounds.identity.saturating_sub(least))
+            .reached(now)
     }
 
     /// The vault does not take this session's token: the next proof exchanges another, unless this one is so new that another

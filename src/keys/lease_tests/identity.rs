@@ -218,3 +218,31 @@ async fn a_no_of_entras_drops_the_token_at_once() {
     lease.over().cancelled().await;
     assert_eq!(Arc::strong_count(&world.vault), without);
 }
+
+/// A request that comes after a pause, in the last moments of the token's time, is not answered with a lease of moments.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_about_to_end_begins_no_lease_if_another_is_to_be_had() {
+    let world = World::new();
+    let gate = world.gate();
+    drop(gate.to_write(TENANT).await.unwrap());
+    pass(IDENTITY - seconds(1)).await;
+    let exchanges = world.vault.set().exchanges;
+    let lease = gate.to_write(TENANT).await.unwrap();
+    assert_eq!(world.vault.set().exchanges, exchanges + 1);
+    pass(seconds(2)).await;
+    assert!(lease.check().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_about_to_end_serves_on_where_entra_is_silent() {
+    let world = World::new();
+    let gate = world.gate();
+    drop(gate.to_write(TENANT).await.unwrap());
+    pass(IDENTITY - seconds(5)).await;
+    world.vault.set().entra = Some(throttled(None, Service::Entra));
+    let lease = gate.to_write(TENANT).await.unwrap();
+    pass(seconds(3)).await;
+    assert!(lease.check().is_ok(), "by the old token");
+    pass(seconds(3)).await;
+    assert!(lease.check().is_err(), "and no longer than that");
+}
