@@ -39,7 +39,7 @@ import boto3
 from azure.core.credentials import AccessToken
 from azure.keyvault.keys import KeyClient
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ResponseStreamingError
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_key_and_certificates
 
@@ -267,11 +267,13 @@ class Gate:
             check(self.get(key) == body, key, "came back otherwise")
 
     def refusal(self, work):
-        """The status and code of a refusal; None where it was done."""
+        """The status and code of a refusal, or that a download under way was cut; None where it was done."""
         try:
             work()
         except ClientError as error:
             return error.response["ResponseMetadata"]["HTTPStatusCode"], error.response["Error"]["Code"]
+        except ResponseStreamingError:
+            return "cut"
         return None
 
     def closes(self, key, since):
@@ -342,7 +344,8 @@ def play(children, program, data, stored, vault):
         one.put("new", SMALL)
         return inspected(program, at_rest / "new") == second
 
-    wait_for("objects under the new version", picked_up)
+    # A new version is looked for once a minute.
+    wait_for("objects under the new version", picked_up, 90)
     new = {"new": SMALL}
     for gate in (one, two):
         gate.holds(old | new)
